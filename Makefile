@@ -1,0 +1,65 @@
+# make demo    install, and make a release on this machine, with Airflow and a small Commons
+# make ui      keep both running, for a browser
+# make test    the tests        make check    lint and types
+# make stop    stop what a killed demo or ui left behind
+# make clean   remove what make made: .venv, .airflow, build and the demo's store
+
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+SYSTEM_PYTHON ?= $(shell command -v python3.11 || command -v python3)
+# uv does not read pip's configuration; pip, which does, is the way where uv finds no index.
+FIND_LINKS := $(if $(PIP_FIND_LINKS),$(addprefix --find-links ,$(PIP_FIND_LINKS)))
+INSTALLED := $(VENV)/.installed
+
+# Airflow and Dask start many processes; without compiled modules each of them takes twice as long to begin.
+unexport PYTHONDONTWRITEBYTECODE
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo ui test check format stop airflow-env clean
+
+help:
+	@sed -n 's/^# \(make .*\)/\1/p' Makefile
+
+install: $(INSTALLED)
+
+$(VENV)/bin/uv:
+	@test -n "$(SYSTEM_PYTHON)" || { echo "Python 3.11 is needed: https://www.python.org/downloads/" >&2; exit 1; }
+	@$(SYSTEM_PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and f"Python 3.11 is needed, {sys.executable} is {sys.version.split()[0]}; name yours: make SYSTEM_PYTHON=…")'
+	$(SYSTEM_PYTHON) -m venv $(VENV)
+	$(PYTHON) -m pip install -qq uv
+
+$(INSTALLED): requirements.lock pyproject.toml $(VENV)/bin/uv
+	$(VENV)/bin/uv pip install --quiet --python $(PYTHON) $(FIND_LINKS) -r requirements.lock \
+	|| $(PYTHON) -m pip install -qq -r requirements.lock
+	$(PYTHON) -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: $(INSTALLED)
+	@$(PYTHON) -m pipelines.demo.run demo
+
+ui: $(INSTALLED)
+	@$(PYTHON) -m pipelines.demo.run ui
+
+stop: $(INSTALLED)
+	@$(PYTHON) -m pipelines.demo.run stop
+
+airflow-env: $(INSTALLED)
+	@$(PYTHON) -m pipelines.demo.run environment
+
+test: $(INSTALLED)
+	@$(PYTHON) -m pytest
+
+check: $(INSTALLED)
+	@failed=0; \
+	$(VENV)/bin/ruff check . || failed=1; \
+	$(VENV)/bin/ruff format --check . || failed=1; \
+	$(VENV)/bin/mypy || failed=1; \
+	exit $$failed
+
+format: $(INSTALLED)
+	@$(VENV)/bin/ruff check --fix .
+	@$(VENV)/bin/ruff format .
+
+clean:
+	@if test -f $(INSTALLED) && test -d .airflow; then $(PYTHON) -m pipelines.demo.run stop; fi
+	rm -rf $(VENV) .airflow build store/demo *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,74 @@
+"""The form of a release: Airflow Params made from ReleaseConfig's JSON schema, and the settings that come back from it.
+
+Fields, descriptions, defaults and bounds are ReleaseConfig's alone; here they are only put as the trigger form of
+Airflow's UI wants them. The file that the environment variable ``WIT_RELEASE_DEFAULTS`` names, a JSON object of
+settings, replaces defaults: that is where a deployment says once who its operator is and where its store is.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from airflow.sdk import Param
+
+from pipelines.config import ReleaseConfig
+from pipelines.errors import SettingError
+
+DEFAULTS = "WIT_RELEASE_DEFAULTS"
+
+_SECTIONS = {"image_width": "Rules for pictures", "workers": "Where it runs"}
+"""Sections that the form folds away, by the field that each begins with. What comes before them stands open: what to
+release, from where and as whom."""
+
+
+def release_params() -> dict[str, Param]:
+    """Return a Param for each field of ReleaseConfig, in its order.
+
+    Raises:
+        SettingError: the deployment's defaults are not settings.
+
+    """
+    defaults = _deployment_defaults()
+    params = {}
+    section = None
+    for name, schema in ReleaseConfig.model_json_schema()["properties"].items():
+        section = _SECTIONS.get(name, section)
+        rest = {key: value for key, value in schema.items() if key not in ("default", "description", "title", "type")}
+        params[name] = Param(
+            defaults.get(name, schema["default"]),
+            description=schema["description"],
+            title=name.replace("_", " "),
+            **({"section": section} if section else {}),
+            # The form hands over null for a text that was emptied, and takes a type without null for a required field.
+            type=["string", "null"] if schema["type"] == "string" and schema["default"] == "" else schema["type"],
+            **rest,
+        )
+    return params
+
+
+def release_settings(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that a filled-in form stands for: a field left empty has ReleaseConfig's own default."""
+    settings = {}
+    for name, value in params.items():
+        if isinstance(value, str):
+            value = value.strip()
+        elif isinstance(value, list):
+            value = [line.strip() if isinstance(line, str) else line for line in value if line not in ("", None)]
+        if value is not None:
+            settings[name] = value
+    return settings
+
+
+def _deployment_defaults() -> dict[str, Any]:
+    path = os.environ.get(DEFAULTS)
+    if not path:
+        return {}
+    try:
+        defaults = json.loads(Path(path).read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise SettingError(f"{DEFAULTS}={path}: {error}") from error
+    if not isinstance(defaults, dict) or not defaults.keys() <= ReleaseConfig.model_fields.keys():
+        raise SettingError(f"{DEFAULTS}={path}: must be a JSON object of settings of ReleaseConfig")
+    return defaults

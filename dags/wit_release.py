@@ -1,0 +1,100 @@
+"""Make a release: from rows of WIT to a validated, published set of pictures and embeddings.
+
+Press **Trigger**, fill in the form, and this DAG makes the release that the form describes. For a real one it is
+enough to give `operator_contact`; for a trial run, set `max_rows` as well.
+
+| task | what it does |
+| --- | --- |
+| `pull_rows` | reads the WIT files; each image of Commons is assigned to one of 200 partitions, for life |
+| `describe_files` | asks Commons about each file: does it still exist, under which name, licence, author |
+| `fetch_images` | fetches the pictures and makes them 300 px wide |
+| `detect_faces` | measures the faces in each picture |
+| `find_deletion_candidates` | reads which files Commons is about to delete |
+| `decide` | gives every image exactly one outcome, in the ledger |
+| `write_shards` | writes pixels and captions of the released images |
+| `embed_images` | writes their ResNet-50 embeddings |
+| `validate` | checks the written files against the expectations in `expectations/` |
+| `publish` | asks for deletions once more, and makes the release final |
+
+#### Why it behaves as it does
+
+**A task may be run again at any time.** What is finished is on disk, partition by partition, with a fingerprint of
+everything that it was made of. A task that was killed, retried or cleared goes on where it stopped; a whole run that
+is cleared does only what is missing. All tasks of one run make one release: the run's id is its name, and an empty
+`version` becomes today's date at the first task.
+
+**One run at a time, and two pools of one slot.** Wikimedia allows an operator two connections to its media servers
+and one to its API, in all: not per task and not per run. The pools `commons_media` and `commons_api` hold that line
+between tasks and between DAGs; within a task, workers share the connections as leases. Do not enlarge the pools: to
+fetch faster from a mirror of your own, set `connections`.
+
+**Files are described before they are fetched**, because one request to the API tells the fate of fifty files: those
+that were deleted cost no request to the media servers, and those that were renamed are fetched under their new name.
+
+**Deletion candidates are read after the fetch,** which takes days for the whole of WIT, and once more by `publish`:
+what is nominated in between must not be published.
+
+**Faces are numbers, dropping is a decision.** `detect_faces` stores how much of a picture faces cover; `decide`
+compares it with the threshold. Another threshold runs `decide` and what follows, and no inference.
+
+**What is retried.** Network, disk and machine: three times, after half a minute, 2 and 8 minutes. A setting that is
+refused, an input that is no WIT file and a release that fails its validation fail at once: only a person can change
+that.
+
+Progress is in each task's log: partitions done, images per second, time left. XCom carries the release's version and
+counts, nothing else. The event of the asset `wit_release` carries the same for what is to run after a release.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from airflow.sdk import DAG, Asset, Metadata, task
+
+from release_form import release_params
+from release_tasks import COMMONS_API, COMMONS_MEDIA, DEFAULT_ARGS, run_stage, stage_docs
+
+RELEASE = Asset("wit_release", uri="wit-release://latest", group="wit")
+
+
+def stage(name: str, pool: str = "default_pool") -> Any:
+    """Make the task that runs one stage."""
+
+    @task(task_id=name, pool=pool, doc_md=stage_docs(name))
+    def run(params: Mapping[str, Any], run_id: str) -> dict[str, Any]:
+        return run_stage(name, params, run_id)
+
+    return run()
+
+
+@task(pool=COMMONS_API, outlets=[RELEASE], doc_md=stage_docs("publish"))
+def publish(params: Mapping[str, Any], run_id: str) -> Iterator[Any]:
+    """Run the last stage, and tell what waits for releases that there is a new one."""
+    published = run_stage("publish", params, run_id)
+    yield Metadata(RELEASE, extra=published)
+    return published
+
+
+with DAG(
+    dag_id="wit_release",
+    dag_display_name="Make a release",
+    description="From rows of WIT to a validated release: pictures at 300 px, embeddings, captions and a ledger.",
+    doc_md=__doc__,
+    schedule=None,
+    catchup=False,
+    max_active_runs=1,
+    is_paused_upon_creation=False,
+    params=release_params(),
+    default_args=DEFAULT_ARGS,
+    tags=["wit", "release"],
+):
+    rows = stage("pull_rows")
+    described = stage("describe_files", COMMONS_API)
+    pictures = stage("fetch_images", COMMONS_MEDIA)
+    faces = stage("detect_faces")
+    candidates = stage("find_deletion_candidates", COMMONS_API)
+    ledger = stage("decide", COMMONS_MEDIA)  # it may want pictures back that an earlier release dropped
+    shards = stage("write_shards")
+    embeddings = stage("embed_images")
+    validated = stage("validate")
+
+    rows >> described >> pictures >> [faces, candidates] >> ledger >> shards >> embeddings >> validated >> publish()

@@ -1,0 +1,176 @@
+"""The command line: the same stages as the DAG's, without Airflow, and what a person needs around them.
+
+The options of ``run`` are the fields of ReleaseConfig. Errors that a user can do something about are one sentence on
+stderr and exit code 1; anything else is a bug and shows its traceback.
+"""
+
+import argparse
+import hashlib
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, get_origin
+
+from pipelines.config import ReleaseConfig
+from pipelines.errors import SettingError, WitReleaseError
+from pipelines.pipeline import STAGES
+
+PROGRAM = "python -m pipelines"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Args:
+        arguments: of the command line; None takes the program's own.
+
+    Returns:
+        0, or 1 if the command failed with an error that it explained.
+    """
+    options = _parser().parse_args(arguments)
+    _log_to_stderr()
+    try:
+        return int(options.command(options) or 0)
+    except WitReleaseError as error:
+        print(f"{PROGRAM} {options.name}: {error}", file=sys.stderr)
+        return 1
+
+
+def _log_to_stderr() -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    logger = logging.getLogger("pipelines")
+    if not logger.handlers:
+        logger.addHandler(handler)
+    logger.setLevel(logging.WARNING if sys.stderr.isatty() and sys.stdout.isatty() else logging.INFO)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=PROGRAM, description="Releases of Wikipedia's images, from WIT rows to shards."
+    )
+    commands = parser.add_subparsers(dest="name", required=True, metavar="COMMAND")
+
+    run = commands.add_parser("run", help="make a release; the same command again goes on where it stopped")
+    run.add_argument("--config", type=Path, metavar="FILE", help="JSON file with settings; options override it")
+    run.add_argument("--until", choices=STAGES, help="stop after this stage")
+    _add_settings(run)
+    run.set_defaults(command=_run)
+
+    status = commands.add_parser("status", help="show the releases of a store and how far each has come")
+    _add_store(status)
+    status.set_defaults(command=_status)
+
+    demo = commands.add_parser("demo-commons", help="serve a folder of pictures as a small Commons on this machine")
+    demo.add_argument("--catalogue", type=Path, required=True, metavar="DIR", help="originals/ and catalogue.json")
+    demo.add_argument("--port", type=int, default=8765, help="0 takes a free one (default: %(default)s)")
+    demo.add_argument("--log", type=Path, metavar="FILE", help="write a JSON line for each request")
+    demo.set_defaults(command=_demo_commons)
+
+    weights = commands.add_parser("weights", help="list, fetch or check the models' weights")
+    weights.add_argument("action", choices=("list", "fetch", "check"))
+    weights.add_argument("models", nargs="*", metavar="MODEL", help="names of models (default: all)")
+    weights.set_defaults(command=_weights)
+
+    verify = commands.add_parser("verify", help="check every file of a release against its checksum")
+    verify.add_argument("release", help="folder or URL of a release")
+    verify.set_defaults(command=_verify)
+
+    takedown = commands.add_parser("takedown", help="keep a file out of every later release")
+    takedown.add_argument("file", metavar="File:NAME", help="its name on Commons")
+    takedown.add_argument("--reason", required=True, help="in words; it becomes public with the ledger")
+    takedown.add_argument(
+        "--requester",
+        required=True,
+        choices=("subject", "author", "rights holder", "commons", "other"),
+        help="who asked",
+    )
+    _add_store(takedown)
+    takedown.set_defaults(command=_takedown)
+    return parser
+
+
+def _add_store(parser: argparse.ArgumentParser) -> None:
+    store = ReleaseConfig.model_fields["store"]
+    parser.add_argument("--store", default=store.default, help=f"{store.description} (default: %(default)s)")
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    for name, field in ReleaseConfig.model_fields.items():
+        option = "--" + name.replace("_", "-")
+        about = f"{field.description} (default: {field.get_default(call_default_factory=True)!r})".replace("%", "%%")
+        if field.annotation is bool:
+            parser.add_argument(option, action=argparse.BooleanOptionalAction, default=None, help=about)
+        elif get_origin(field.annotation) is list:
+            parser.add_argument(option, nargs="*", metavar="VALUE", help=about)
+        else:
+            parser.add_argument(option, metavar="VALUE", help=about)
+
+
+def _settings(options: argparse.Namespace) -> dict[str, Any]:
+    settings: dict[str, Any] = {}
+    if options.config is not None:
+        try:
+            settings = json.loads(options.config.read_text())
+        except (OSError, ValueError) as error:
+            raise SettingError(f"{options.config}: {error}") from None
+        if not isinstance(settings, dict):
+            raise SettingError(f"{options.config}: settings must be a JSON object")
+    given = {name: getattr(options, name) for name in ReleaseConfig.model_fields}
+    return settings | {name: value for name, value in given.items() if value is not None}
+
+
+def _run(options: argparse.Namespace) -> None:
+    from pipelines.pipeline import run_release
+
+    config = ReleaseConfig.parse(_settings(options))
+    settings = config.model_dump_json(exclude={"workers"})
+    run = "cli-" + hashlib.sha256(settings.encode()).hexdigest()[:12]
+    context = run_release(config, run, until=options.until)
+    print(f"release {context.version}: {context.store.locate(f'releases/{context.version}')}")
+
+
+def _status(options: argparse.Namespace) -> None:
+    from pipelines.status import describe_store
+
+    for line in describe_store(options.store):
+        print(line)
+
+
+def _demo_commons(options: argparse.Namespace) -> None:
+    from pipelines.demo.server import serve
+
+    serve(options.catalogue, port=options.port, log=options.log)
+
+
+def _weights(options: argparse.Namespace) -> None:
+    from pipelines.vision import weights
+
+    actions = {"list": weights.list_weights, "fetch": weights.fetch_weights, "check": weights.check_weights}
+    for line in actions[options.action](options.models):
+        print(line)
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from pipelines.verify import verify_release
+
+    problems = list(verify_release(options.release))
+    for problem in problems:
+        print(problem)
+    print(f"{options.release}: {f'{len(problems)} problem(s)' if problems else 'every file is as published'}")
+    return 1 if problems else 0
+
+
+def _takedown(options: argparse.Namespace) -> None:
+    from pipelines.commons.names import MalformedUrl, file_name
+    from pipelines.store import Store
+    from pipelines.takedowns import add_takedown
+
+    try:
+        name = file_name(options.file)
+    except MalformedUrl as error:
+        raise SettingError(f"file: {error}") from None
+    add_takedown(Store(options.store), name, options.reason, options.requester)
+    print(f"File:{name} stays out of every release made from now on")

@@ -1,0 +1,190 @@
+"""ReleaseConfig: every setting of a release, with its meaning, its default and its bounds.
+
+The form of the DAG, the options of the command line and the manifest are all made from this one model, so a setting is
+described once. Stages name the settings that they read; changing one recomputes what depends on it and nothing else.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from pipelines.errors import SettingError
+
+if TYPE_CHECKING:
+    from pipelines.commons.origin import Origin
+
+WIT = "https://storage.googleapis.com/gresearch/wit/"
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class ReleaseConfig(BaseModel):
+    """What to release, from where, by whom, under which rules. Immutable; refused as a whole if a field is wrong."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    # What
+    wit_files: list[str] = Field(
+        default=[WIT + "wit_v1.train.all-1percent_sample.tsv.gz"],
+        min_length=1,
+        description="WIT files in their raw format (.tsv or .tsv.gz): paths or URLs. The default is the 1 % sample.",
+    )
+    version: str = Field(
+        default="",
+        pattern=r"^(\d{4}\.\d{2}\.\d{2}(\.\d+)?)?$",
+        description="Name of the release, YYYY.MM.DD or YYYY.MM.DD.N. Empty: today's date, numbered if it is taken.",
+    )
+    store: str = Field(
+        default="./store",
+        min_length=1,
+        description="Where releases and intermediate tables go: a folder or an s3:// URL.",
+    )
+    max_rows: int = Field(
+        default=0, ge=0, description="Read only this many rows of each WIT file, for a trial run. 0: all of them."
+    )
+    max_bad_rows_share: Share = Field(
+        default=0.001,
+        description="Malformed WIT rows are quarantined; more than this share of a file's rows stops the run.",
+    )
+    partitions: int = Field(
+        default=200, ge=1, le=1000, description="Number of shards. An image keeps its shard for life: do not change it."
+    )
+
+    # From where, and as whom
+    origin: Literal["wikimedia", "mirror", "demo"] = Field(
+        default="wikimedia",
+        description="Where pictures come from. wikimedia: the public servers, at the limits of their robot policy. "
+        "mirror: a copy of your own. demo: the small Commons that comes with this program.",
+    )
+    operator_name: str = Field(
+        default="wit-release", min_length=1, description="Name of your project or organisation, for the user agent."
+    )
+    operator_url: str = Field(default="", description="A page about you or your project, for the user agent.")
+    operator_contact: str = Field(
+        default="",
+        description="E-mail address at which Wikimedia can reach you, for the user agent. Required for wikimedia: "
+        "its policy asks for the operator's contact. It becomes public: requests for removal go to it as well.",
+    )
+    media_url: str = Field(default="", description="Base URL of the media servers, for a mirror or the demo.")
+    api_url: str = Field(default="", description="URL of the Action API (…/w/api.php), for a mirror or the demo.")
+    connections: int = Field(
+        default=0, ge=0, description="Connections to the media servers in all. 0: what the origin's policy allows."
+    )
+    bits_per_second: int = Field(
+        default=0, ge=0, description="Bandwidth from the media servers in all. 0: what the origin's policy allows."
+    )
+    agreement: str = Field(
+        default="",
+        description="Reference of an agreement with the servers' operator, needed to go above the policy's limits.",
+    )
+    max_fetch_failed_share: Share = Field(
+        default=0.01, description="More than this share of images that could not be fetched stops publication."
+    )
+
+    # Rules for pictures
+    image_width: int = Field(default=300, ge=64, le=330, description="Width of the released pictures in pixels.")
+    jpeg_quality: int = Field(default=90, ge=50, le=100, description="JPEG quality of the released pictures.")
+    face_model: Literal["retinaface-resnet50", "retinaface-mobilenet0.25", "cascade-stand-in"] = Field(
+        default="retinaface-resnet50",
+        description="Face detector. The MobileNet is the small one, for machines without a GPU.",
+    )
+    face_threshold: Share = Field(
+        default=0.10, description="A picture is dropped when a face covers more than this share of its surface."
+    )
+    face_rule: Literal["largest", "union"] = Field(
+        default="largest", description="What is held against the threshold: the largest face, or all faces together."
+    )
+    face_score: float = Field(
+        default=0, ge=0, le=1, description="Detections below this score are no faces. 0: the detector's own default."
+    )
+    embedding_model: Literal["resnet50", "resnet50-stand-in"] = Field(
+        default="resnet50", description="Network of the 2048 features for each picture."
+    )
+    stand_in: bool = Field(
+        default=False,
+        description="Allow models that only stand in for the real ones. Such a release goes to the demo store alone.",
+    )
+    deletion_categories: list[str] = Field(
+        default=[
+            "Copyright violations",
+            "Other speedy deletions",
+            "Advertisements for speedy deletion",
+            "Personal files for speedy deletion",
+            "Duplicate",
+        ],
+        description="Commons categories whose files are deletion candidates.",
+    )
+    deletion_dated_categories: list[str] = Field(
+        default=["Deletion requests", "Media missing permission", "Media without a source", "Media without a license"],
+        description="Commons categories whose dated subcategories hold deletion candidates.",
+    )
+    deletion_templates: list[str] = Field(
+        default=["Delete"], description="Files that transclude one of these templates are deletion candidates."
+    )
+
+    # Where it runs
+    workers: int = Field(
+        default=0, ge=0, description="Processes on this machine when no Dask cluster is given. 0: one per core."
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.origin == "wikimedia" and not re.fullmatch(r"[^@\s]+@[^@\s]+\.[^@\s]+", self.operator_contact):
+            raise ValueError(
+                "operator_contact: Wikimedia's user-agent policy asks for the operator's e-mail address; "
+                "set it to yours before the first request"
+            )
+        if self.origin != "wikimedia" and not (self.media_url and self.api_url):
+            missing = "media_url" if not self.media_url else "api_url"
+            raise ValueError(f"{missing}: origin {self.origin} has no servers of its own; give their URL")
+        if not self.stand_in and (self.face_model == "cascade-stand-in" or self.embedding_model.endswith("stand-in")):
+            raise ValueError("stand_in: must be true for a face_model or embedding_model that is a stand-in")
+        if self.stand_in and self.origin != "demo":
+            raise ValueError("stand_in: only the demo origin may use stand-in models; fetch the real weights instead")
+        return self
+
+    @classmethod
+    def parse(cls, values: Mapping[str, Any]) -> Self:
+        """Build a config from a form or a command line.
+
+        Raises:
+            SettingError: naming each field that is refused, and why.
+
+        """
+        try:
+            return cls.model_validate(dict(values))
+        except ValidationError as error:
+            problems = []
+            for problem in error.errors():
+                field = ".".join(str(part) for part in problem["loc"])
+                message = problem["msg"].removeprefix("Value error, ")
+                problems.append(f"{field}: {message}" if field else message)
+            raise SettingError("; ".join(problems)) from None
+
+    def commons(self) -> "Origin":
+        """Return the servers of Commons that these settings name, with the limits that hold there.
+
+        Raises:
+            OriginError: the settings ask for more than the policy allows.
+
+        """
+        from pipelines.commons.origin import origin
+
+        return origin(
+            self.origin,
+            media_url=self.media_url or None,
+            api_url=self.api_url or None,
+            operator_name=self.operator_name,
+            operator_contact=self.operator_contact,
+            operator_url=self.operator_url,
+            agreement=self.agreement or None,
+            connections=self.connections or None,
+            bits_per_second=self.bits_per_second or None,
+        )
+
+    def subset(self, fields: tuple[str, ...]) -> dict[str, Any]:
+        """Return the named settings, JSON-ready: what a stage's fingerprint is made of."""
+        dumped = self.model_dump(mode="json")
+        return {field: dumped[field] for field in fields}

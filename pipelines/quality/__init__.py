@@ -1,0 +1,1 @@
+"""Measures a release's own files and holds the measurements against the suites in ``expectations/``."""

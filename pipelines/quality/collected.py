@@ -1,0 +1,106 @@
+"""One table of all measurements: what the expectations are held against, and what the report draws from."""
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from typing import IO
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pipelines import shards
+from pipelines.engine.step import Context, release_path, table_path
+from pipelines.quality.measured import File, as_tables
+from pipelines.quality.partition import measured_paths
+from pipelines.releases import run_path
+from pipelines.store import Store
+from pipelines.tables import MEASUREMENTS
+
+_FOLDERS = (shards.LEDGER_FOLDER, shards.PIXELS_FOLDER, shards.EMBEDDINGS_FOLDER, shards.CAPTIONS_FOLDER)
+_ENOUGH_ROWS = 100
+"""Rows in a shard from which on its size says something: below, chance alone moves it by tens of percent."""
+
+
+def measurements_path(version: str) -> str:
+    """Return where the measurements of a release are kept in the store."""
+    return run_path(version, "measurements.parquet")
+
+
+def open_measurements(store: Store, version: str) -> IO[bytes]:
+    """Open the measurements of a release.
+
+    Raises:
+        StoreError: it was not validated.
+
+    """
+    return store.open(measurements_path(version))
+
+
+def collect(context: Context, keys: Sequence[str]) -> int:
+    """Bring the measurements of all partitions together, and add what only shows over all of them.
+
+    Args:
+        context: of the run.
+        keys: the partitions.
+
+    Returns:
+        Rows of the table.
+
+    """
+    means = _mean_sizes(context, keys)
+    with (
+        context.store.write(measurements_path(context.version)) as written,
+        pq.ParquetWriter(pa.PythonFile(written.file, mode="w"), MEASUREMENTS.schema, compression="ZSTD") as sink,
+    ):
+        for key in keys:
+            with context.store.open(table_path(MEASUREMENTS.name, key)) as file:
+                for batch in pq.ParquetFile(file, pre_buffer=False).iter_batches():
+                    table = _with_size_ratio(pa.Table.from_batches([batch]), means)
+                    sink.write_table(table)
+                    written.rows += table.num_rows
+        for table in as_tables(_strays(context, keys), ""):
+            sink.write_table(table)
+            written.rows += table.num_rows
+    return written.rows
+
+
+def _mean_sizes(context: Context, keys: Sequence[str]) -> dict[str, float]:
+    """Return the mean size in bytes of each folder's files, where there are enough rows in them."""
+    rows: Counter[str] = Counter()
+    sizes: defaultdict[str, list[int]] = defaultdict(list)
+    for key in keys:
+        with context.store.open(table_path(MEASUREMENTS.name, key)) as file:
+            files = pq.read_table(file, columns=["folder", "rows", "bytes"], filters=pc.field("about") == "file")
+        for measured in files.to_pylist():
+            rows[measured["folder"]] += measured["rows"] or 0
+            sizes[measured["folder"]] += [measured["bytes"]] if measured["bytes"] is not None else []
+    return {
+        folder: sum(values) / len(values)
+        for folder, values in sizes.items()
+        if values and rows[folder] >= _ENOUGH_ROWS * len(keys)
+    }
+
+
+def _with_size_ratio(table: pa.Table, means: dict[str, float]) -> pa.Table:
+    ratios = [
+        size / means[folder] if size is not None and folder in means else None
+        for folder, size in zip(table.column("folder").to_pylist(), table.column("bytes").to_pylist(), strict=True)
+    ]
+    place = table.schema.get_field_index("size_ratio")
+    return table.set_column(place, table.schema.field(place), pa.array(ratios, pa.float64()))
+
+
+def _strays(context: Context, keys: Sequence[str]) -> list[File]:
+    """Return the files in the release's folders that no stage wrote."""
+    expected = {release_path(context.version, path) for key in keys for path in measured_paths(key)}
+    prefix = release_path(context.version, "")
+    found = [
+        path
+        for folder in _FOLDERS
+        for path in context.store.files(release_path(context.version, folder))
+        if path not in expected
+    ]
+    return [
+        File(path.removeprefix(prefix), path.removeprefix(prefix).split("/")[0], present=True, expected=False)
+        for path in found
+    ]

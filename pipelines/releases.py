@@ -1,0 +1,157 @@
+"""Releases in a store: their names, their folders, what state they are in.
+
+A release is begun, filled, validated and published. Its folder appears at once, but without ``manifest.json`` it is not
+a release: the manifest is written after everything else has been checked, and ``latest.json`` moves last.
+"""
+
+import datetime
+from dataclasses import dataclass
+from typing import Any
+
+from pipelines.config import ReleaseConfig
+from pipelines.engine.step import RELEASES, Context, release_path
+from pipelines.errors import ReleaseError, StoreError
+from pipelines.store import Store
+
+LATEST = f"{RELEASES}/latest.json"
+MANIFEST = "manifest.json"
+_RUNS = "runs"
+
+
+def run_path(version: str, path: str) -> str:
+    """Return the path in the store of what is kept about the making of a release; it is not part of it."""
+    return f"{_RUNS}/{version}/{path}"
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A release that is being made: who began it, and with which settings."""
+
+    version: str
+    run: str
+    config: dict[str, Any]
+    started: str
+
+
+def begin(config: ReleaseConfig, run: str) -> Context:
+    """Begin a release, or go on with the one that this run began.
+
+    Args:
+        config: the settings; an empty version is filled in with today's date, numbered if that is taken.
+        run: names who makes it (an Airflow run, a command line); the same name goes on where it stopped.
+
+    Returns:
+        What the stages need.
+
+    Raises:
+        ReleaseError: a release of that name is published already, or was begun with other settings.
+        StoreError: the store cannot be written.
+
+    """
+    store = Store(config.store)
+    store.clear_scratch()
+    version = config.version or _unfinished(store, run) or _free_version(store)
+    if is_published(store, version) and (is_concluded(store, version) or read_begun(store, version).run != run):
+        raise ReleaseError(
+            f"release {version} is published and never rewritten; choose another version or leave it empty"
+        )
+    settings = config.model_copy(update={"version": version}).model_dump(mode="json")
+    started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    known = store.read_json(run_path(version, "begun.json"))
+    if known is not None:
+        started = known["started"]
+    store.write_json(
+        run_path(version, "begun.json"), {"version": version, "run": run, "config": settings, "started": started}
+    )
+    return Context(config, version, store, observation=version)
+
+
+def read_begun(store: Store, version: str) -> Begun:
+    """Return how a release was begun.
+
+    Raises:
+        ReleaseError: it was not.
+
+    """
+    known = store.read_json(run_path(version, "begun.json"))
+    if known is None:
+        raise ReleaseError(f"release {version} was never begun in {store.url}")
+    return Begun(**known)
+
+
+def context_of(store: Store, version: str) -> Context:
+    """Return what the stages need to go on with a release that was begun.
+
+    Raises:
+        ReleaseError: it was not begun.
+        SettingError: this version of the program refuses its settings.
+
+    """
+    begun = read_begun(store, version)
+    return Context(ReleaseConfig.parse(begun.config | {"store": store.url}), version, store, observation=version)
+
+
+def versions(store: Store) -> list[str]:
+    """Return the names of all releases that were begun, oldest first."""
+    return sorted(store.folders(_RUNS), key=_order)
+
+
+def published(store: Store) -> list[str]:
+    """Return the names of the published releases, oldest first."""
+    return [version for version in versions(store) if is_published(store, version)]
+
+
+def newest_published(store: Store) -> str | None:
+    """Return the name of the newest published release, whether ``latest.json`` names it yet or not."""
+    return next((version for version in reversed(versions(store)) if is_published(store, version)), None)
+
+
+def is_published(store: Store, version: str) -> bool:
+    """Say whether a release is finished."""
+    return store.exists(release_path(version, MANIFEST))
+
+
+def is_concluded(store: Store, version: str) -> bool:
+    """Say whether everything that follows the publication of a release was done, too."""
+    return store.exists(run_path(version, "stages/publish.json"))
+
+
+def latest(store: Store) -> str | None:
+    """Return the name of the newest published release; None: there is none."""
+    pointer = store.read_json(LATEST)
+    return None if pointer is None else str(pointer["version"])
+
+
+def _order(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("."))
+
+
+def _unfinished(store: Store, run: str) -> str | None:
+    """Return the release that this run began and did not finish."""
+    for version in reversed(versions(store)):
+        if not is_concluded(store, version) and read_begun(store, version).run == run:
+            return version
+    return None
+
+
+def _free_version(store: Store) -> str:
+    today = datetime.datetime.now(datetime.UTC).strftime("%Y.%m.%d")
+    taken = set(versions(store))
+    number = 1
+    while (version := today if number == 1 else f"{today}.{number}") in taken:
+        number += 1
+    return version
+
+
+def check_writable(store: Store) -> None:
+    """Refuse a store that cannot be written before any work is done for it.
+
+    Raises:
+        StoreError: naming the store and the reason.
+
+    """
+    probe = f"{_RUNS}/.writable"
+    store.write_text(probe, "")
+    if not store.exists(probe):
+        raise StoreError(f"{store.url} accepts files but does not show them")
+    store.remove(probe)

@@ -1,0 +1,1 @@
+"""What a release says about itself: its facts, and the documents that are made of them."""

@@ -1,0 +1,58 @@
+"""manifest.json: how a release was made, and what belongs to it. A folder without it is no release.
+
+It depends on inputs and settings alone. Settings that name this machine (the store, servers of a mirror) or that
+change nothing in the files (workers, connections) are left out.
+"""
+
+import platform
+from dataclasses import asdict
+from importlib.metadata import version
+from typing import Any
+
+from pipelines.reports.facts import Facts, public_name
+
+FORMAT = 1
+"""Raised when a reader of manifests must know better."""
+
+_PRIVATE = frozenset({"store", "media_url", "api_url", "workers", "connections", "bits_per_second", "agreement"})
+
+_SOFTWARE = (
+    "wit-release",
+    "great-expectations",
+    "isal",
+    "numpy",
+    "opencv-contrib-python-headless",
+    "pillow",
+    "pyarrow",
+    "retina-face",
+    "simplejpeg",
+    "torch",
+)
+"""What has a say in the bytes of a release."""
+
+
+def manifest(facts: Facts) -> dict[str, Any]:
+    """Return the manifest of a release, JSON-ready."""
+    settings = facts.config.model_dump(mode="json", exclude=set(_PRIVATE))
+    settings["version"] = facts.version
+    settings["wit_files"] = [public_name(name) for name in facts.config.wit_files]
+    return {
+        "format": FORMAT,
+        "version": facts.version,
+        "stand_in": facts.config.stand_in,
+        "settings": settings,
+        "software": {"python": platform.python_version(), **{name: version(name) for name in _SOFTWARE}},
+        "inputs": [asdict(one) for one in facts.inputs],
+        "models": [asdict(model) for model in facts.models],
+        "counts": {
+            "images": facts.images,
+            "outcomes": dict(facts.outcomes),
+            "rows_of_selected_images": facts.caption_rows,
+            "caption_rows": sum(facts.languages.values()),
+            "languages": dict(facts.languages),
+            "formats": dict(facts.formats),
+            "licences": dict(facts.licences),
+            "near_duplicates": facts.near_duplicates,
+        },
+        "files": {file.path: {"bytes": file.bytes, "sha256": file.sha256, "rows": file.rows} for file in facts.files},
+    }

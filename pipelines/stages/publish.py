@@ -1,0 +1,174 @@
+"""publish: a last look at Commons, then the documents, and the release is final.
+
+What was nominated for deletion since the stage before looked is taken out, and what changed by that is made and checked
+again. Nothing is published that was not found good in just these files. The order of writing is what makes a killed run
+harmless: the manifest makes a release of a folder and is its last file, and ``latest.json`` moves after that. Pixels of
+pictures that were dropped are removed at the end, when no earlier stage can want them any more.
+"""
+
+import json
+import uuid
+from collections.abc import Mapping
+from dataclasses import replace
+from hashlib import sha256
+
+import pyarrow.parquet as pq
+
+from pipelines.engine.step import FILES_FOLDER, Context, Step, release_path, table_path
+from pipelines.errors import ReleaseError
+from pipelines.pipeline import STAGES, Run
+from pipelines.purge import purge_pictures
+from pipelines.quality.verdict import read_verdict
+from pipelines.releases import LATEST, MANIFEST, is_published, newest_published
+from pipelines.reports.card import card
+from pipelines.reports.checksums import SUMS, format_sums
+from pipelines.reports.croissant import croissant
+from pipelines.reports.facts import CARD, CROISSANT, REPORT, Facts, gather
+from pipelines.reports.manifest import manifest
+from pipelines.reports.report import write_report
+from pipelines.store import Store
+from pipelines.tables import PARQUET_FILES, Outcome
+
+STEPS: tuple[Step, ...] = ()
+
+_ROUNDS = 3
+"""Commons nominates files all the time: after so many last looks the rest is left to the next release."""
+
+_REMADE = STAGES[STAGES.index("decide") : STAGES.index("publish")]
+"""What depends on the deletion candidates."""
+
+
+def conclude(run: Run) -> Mapping[str, int]:
+    """Publish the release; go on where a killed run stopped.
+
+    Returns:
+        Images by outcome, and what was done at the last moment.
+
+    Raises:
+        ReleaseError: it was not validated, it lacks too many images, or it was made by models that only stand in for
+            the real ones and the store is not the demo's.
+        ValidationFailed: after the last look, an expectation does not hold any more.
+
+    """
+    context = run.context
+    counts: dict[str, int] = {}
+    if not is_published(context.store, context.version):
+        refuse_stand_ins(context)
+        refuse_unvalidated(context)
+        counts["last_looks"] = _look_again(run)
+        refuse_unvalidated(context)
+        run.each_shard(check_joined_files)
+        facts = gather(context)
+        refuse_incomplete(facts)
+        _write(context, facts)
+    published = context.store.read_json(release_path(context.version, MANIFEST))
+    _point_to_newest(context.store)
+    counts["pictures_removed_from_work"] = run.each_shard(purge_pictures)
+    counts |= published["counts"]["outcomes"]
+    return counts
+
+
+def refuse_stand_ins(context: Context) -> None:
+    """Keep releases of stand-in models and real ones apart.
+
+    Raises:
+        ReleaseError: a release of stand-ins, and the origin or the store is not the demo's; or the store is the demo's,
+            and the release is a real one.
+
+    """
+    config = context.config
+    if config.stand_in and config.origin != "demo":
+        raise ReleaseError(f"release {context.version} was made by stand-in models, and its origin is not the demo")
+    newest = newest_published(context.store)
+    if newest is None:
+        return
+    other = context.store.read_json(release_path(newest, MANIFEST))
+    if (other["settings"]["origin"] == "demo") != (config.origin == "demo"):
+        raise ReleaseError(
+            f"release {context.version} has origin {config.origin}, and {context.store.url} holds release {newest} of "
+            f"origin {other['settings']['origin']}: a release of the demo does not belong beside real ones; give this "
+            f"one a store of its own"
+        )
+
+
+def refuse_unvalidated(context: Context) -> None:
+    """Stop unless the release was found good.
+
+    Raises:
+        ReleaseError: it was not validated, or expectations failed.
+
+    """
+    verdict = read_verdict(context.store, context.version)
+    if not verdict.success:
+        failed = ", ".join(one.name for one in verdict.errors)
+        raise ReleaseError(f"release {context.version} failed its validation ({failed}), so it is not published")
+
+
+def check_joined_files(context: Context, key: str) -> int:
+    """Hold a partition's joined file against what was noted when it was written; validation reads all the others.
+
+    Returns:
+        How many files were read.
+
+    Raises:
+        ReleaseError: it changed since then.
+
+    """
+    with context.store.open(table_path(PARQUET_FILES.name, key)) as file:
+        receipts = pq.read_table(file).to_pylist()
+    for receipt in receipts:
+        path = release_path(context.version, receipt["path"])
+        if context.store.sha256(path) != receipt["sha256"]:
+            raise ReleaseError(
+                f"{context.store.locate(path)} was changed after it was written; remove it from "
+                f"{context.store.locate(FILES_FOLDER)}, too, and run embed_images and what follows again"
+            )
+    return len(receipts)
+
+
+def refuse_incomplete(facts: Facts) -> None:
+    """Stop when too many images could not be fetched.
+
+    Raises:
+        ReleaseError: with the numbers.
+
+    """
+    failed, allowed = facts.outcomes[Outcome.FETCH_FAILED], facts.config.max_fetch_failed_share
+    if facts.images and failed / facts.images > allowed:
+        raise ReleaseError(
+            f"release {facts.version} is not published: {failed} of {facts.images} images could not be fetched, more "
+            f"than max_fetch_failed_share = {allowed} allows; run it again, which tries just these"
+        )
+
+
+def _look_again(run: Run) -> int:
+    """Read the deletion candidates until there is nothing new in them; return how often that was.
+
+    Whatever else is not as the present ledger demands (a run was killed, a stage was repeated by itself) is made, too.
+    """
+    for number in range(1, _ROUNDS + 1):
+        moment = f"publication of {run.context.version}, {uuid.uuid4().hex}"
+        run.stage("find_deletion_candidates", replace(run.context, observation=moment))
+        if run.is_done(_REMADE):
+            return number
+        for name in _REMADE:
+            run.stage(name)
+    return _ROUNDS
+
+
+def _write(context: Context, facts: Facts) -> None:
+    """Write the documents; the manifest is the last of them."""
+    store, version = context.store, context.version
+    facts = facts.with_file(REPORT, write_report(context, facts))
+    facts = facts.with_file(CARD, store.write_text(release_path(version, CARD), card(facts)))
+    facts = facts.with_file(CROISSANT, store.write_text(release_path(version, CROISSANT), croissant(facts)))
+    text = json.dumps(manifest(facts), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    sums = {file.path: file.sha256 for file in facts.files} | {MANIFEST: sha256(text.encode()).hexdigest()}
+    store.write_text(release_path(version, SUMS), format_sums(sums))
+    store.write_text(release_path(version, MANIFEST), text)
+
+
+def _point_to_newest(store: Store) -> None:
+    newest = newest_published(store)
+    if newest is not None and store.read_json(LATEST) != {"version": newest}:
+        store.write_json(LATEST, {"version": newest})

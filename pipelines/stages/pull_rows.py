@@ -1,0 +1,214 @@
+"""pull_rows: from WIT's files to the selected images, partition by partition.
+
+An image is selected if any of its rows has a reference description, and then all of its rows are kept. The rows of one
+image are scattered over all files, so each file is first split by partition in one pass, and then each partition is
+brought together.
+"""
+
+import itertools
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pipelines.commons.names import MalformedUrl, file_page_url, original_url, parse_image_url, partition_of
+from pipelines.engine.step import WORK, Context, PartitionStep, Task, shard_name
+from pipelines.errors import InputError
+from pipelines.store import Written
+from pipelines.tables import IMAGES, KEY, PULLED, ROWS, WIT_COLUMNS
+from pipelines.wit import BadRow, Checksum, read_wit, wit_identity
+
+_HELD_BYTES = 128 << 20  # rows held before they are dealt out: row groups of some 600 KB with 200 partitions
+_PARTITION = "partition"
+
+
+def wit_keys(context: Context) -> list[str]:
+    """Return a key for each WIT file, in the order of the settings."""
+    return [f"file-{index:05d}" for index in range(len(context.config.wit_files))]
+
+
+def _wit_file(context: Context, key: str) -> str:
+    return context.config.wit_files[int(key.removeprefix("file-"))]
+
+
+def _identity(context: Context, key: str) -> dict[str, object]:
+    return {"file": _wit_file(context, key), **wit_identity(_wit_file(context, key))}
+
+
+def _split(task: Task) -> Iterator[pa.Table]:
+    """Split one WIT file by partition; say where the rows went."""
+    path = _wit_file(task.context, task.key)
+    bad: list[BadRow] = []
+    checksum = Checksum()
+    with ExitStack() as stack:
+        splitter = _Splitter(task, stack)
+        for batch in read_wit(path, task.config.max_rows, checksum):
+            bad += batch.bad
+            task.counts["rows_read"] += batch.rows.num_rows + len(batch.bad)
+            task.counts["rows_malformed"] += len(batch.bad)
+            with_url = batch.rows.filter(pc.fill_null(pc.greater(pc.utf8_length(batch.rows.column(KEY)), 0), False))
+            task.counts["rows_without_image_url"] += batch.rows.num_rows - with_url.num_rows
+            splitter.add(with_url)
+            task.progress(batch.rows.num_rows)
+        _quarantine(task, path, bad)
+        splitter.flush()
+    whole = {"path": path, "rows": task.counts["rows_read"], "sha256": checksum.sha256 or None}
+    yield pa.concat_tables([splitter.receipts(), pa.Table.from_pylist([whole], schema=PULLED.schema)])
+
+
+def _quarantine(task: Task, path: str, bad: list[BadRow]) -> None:
+    where = f"{WORK}/quarantine/{task.key}.json"
+    rows = [{"file": path, "line": row.line, "reason": row.reason, "text": row.text} for row in bad]
+    task.context.store.write_json(where, rows)
+    read = task.counts["rows_read"]
+    if read and len(bad) / read > task.config.max_bad_rows_share:
+        examples = "; ".join(f"line {row.line}: {row.reason}" for row in bad[:3])
+        raise InputError(
+            f"{path}: {len(bad)} of {read} rows are malformed, more than max_bad_rows_share = "
+            f"{task.config.max_bad_rows_share} allows ({examples}). All of them: {task.context.store.locate(where)}"
+        )
+
+
+class _Splitter:
+    """Keeps one Parquet file open for each partition; rows wait in memory until there are enough to go round."""
+
+    def __init__(self, task: Task, stack: ExitStack) -> None:
+        self._task = task
+        self._stack = stack
+        self._held: list[pa.Table] = []
+        self._held_bytes = 0
+        self._written: dict[int, Written] = {}
+        self._sinks: dict[int, pq.ParquetWriter] = {}
+
+    def add(self, rows: pa.Table) -> None:
+        urls = rows.column(KEY).combine_chunks().dictionary_encode()
+        places = [_place(url, self._task.config.partitions) for url in urls.dictionary.to_pylist()]
+        partitions = pa.array([place[0] for place in places], pa.int32()).take(urls.indices)
+        canonical = pa.array([place[1] for place in places], pa.string()).take(urls.indices)
+        table = rows.rename_columns(["wit_image_url" if name == KEY else name for name in WIT_COLUMNS])
+        table = table.append_column(KEY, canonical).select(ROWS.schema.names).append_column(_PARTITION, partitions)
+        self._held.append(table)
+        self._held_bytes += table.nbytes
+        if self._held_bytes >= _HELD_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        if not self._held:
+            return
+        table = pa.concat_tables(self._held)
+        self._held, self._held_bytes = [], 0
+        table = table.take(pc.sort_indices(table.column(_PARTITION)))  # stable: the file's order stays
+        partitions = table.column(_PARTITION).to_pylist()
+        table = table.drop_columns(_PARTITION)
+        start = 0
+        for partition, run in itertools.groupby(partitions):
+            count = len(list(run))
+            self._sink(partition).write_table(table.slice(start, count))
+            self._written[partition].rows += count
+            start += count
+
+    def _sink(self, partition: int) -> pq.ParquetWriter:
+        if partition not in self._sinks:
+            path = f"{WORK}/pulled/{self._task.key}.rows/{shard_name(partition)}.parquet"
+            written = self._stack.enter_context(self._task.context.store.write(path))
+            sink = pq.ParquetWriter(pa.PythonFile(written.file, mode="w"), ROWS.schema, compression="ZSTD")
+            self._written[partition] = written
+            self._sinks[partition] = self._stack.enter_context(sink)
+        return self._sinks[partition]
+
+    def receipts(self) -> pa.Table:
+        rows = [
+            {"partition": partition, "path": written.path, "rows": written.rows, "sha256": written.sha256}
+            for partition, written in sorted(self._written.items())
+        ]
+        return pa.Table.from_pylist(rows, schema=PULLED.schema)
+
+
+def _place(url: str, partitions: int) -> tuple[int, str]:
+    """Return the partition and the canonical URL of an image; a URL that names no file stands for itself."""
+    try:
+        image = parse_image_url(url)
+    except MalformedUrl:
+        return partition_of(url, partitions), url
+    return partition_of(image.name, partitions), original_url(image)
+
+
+def _bring_together(task: Task) -> Iterator[pa.Table]:
+    """Collect a partition's rows from all files, and keep those of images with a caption."""
+    shard = int(task.key.removeprefix("part-"))
+    pulled = task.table(PULLED)
+    paths = pulled.filter(pc.equal(pulled.column("partition"), shard)).column("path").to_pylist()
+    parts = [ROWS.schema.empty_table()]
+    for path in paths:
+        with task.context.store.open(path) as file:
+            parts.append(pq.read_table(file))
+    rows = pa.concat_tables(parts)
+    captioned = rows.filter(has_caption(rows.column("caption_reference_description"))).column(KEY)
+    rows = rows.filter(pc.is_in(rows.column(KEY), captioned.unique()))
+    task.counts["rows_of_selected_images"] += rows.num_rows
+    # Sorted by content, so that the same rows from differently cut files give the same table.
+    order = [
+        KEY,
+        "language",
+        "page_url",
+        "hierarchical_section_title",
+        "caption_reference_description",
+        "wit_image_url",
+    ]
+    yield rows.take(pc.sort_indices(rows, [(column, "ascending") for column in order]))
+
+
+def has_caption(captions: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Say of each caption whether anything is left of it after a Unicode strip: some of WIT's are only U+00A0."""
+    return pc.fill_null(pc.greater(pc.utf8_length(pc.utf8_trim_whitespace(captions)), 0), False)
+
+
+def _select(task: Task) -> Iterator[pa.Table]:
+    """Make one row of each image."""
+    rows = task.table(ROWS)
+    facts = [("wit_image_url", "min"), ("mime_type", "min"), ("original_width", "max"), ("original_height", "max")]
+    first = rows.group_by(KEY).aggregate(facts).sort_by(KEY)
+    images = []
+    for row in first.to_pylist():
+        url = row[KEY]
+        try:
+            image = parse_image_url(url)
+            name, site, page = image.name, image.site, file_page_url(image)
+        except MalformedUrl:
+            name, site, page = url, None, None
+        images.append(
+            {
+                KEY: url,
+                "name": name,
+                "site": site,
+                "wit_image_url": row["wit_image_url_min"],
+                "metadata_url": page,
+                "wit_mime_type": row["mime_type_min"],
+                "wit_width": row["original_width_max"],
+                "wit_height": row["original_height_max"],
+            }
+        )
+    yield pa.Table.from_pylist(images, schema=IMAGES.schema)
+
+
+SPLIT = PartitionStep(
+    writes=PULLED,
+    run=_split,
+    revision=2,
+    keys=wit_keys,
+    settings=("partitions", "max_rows", "max_bad_rows_share"),
+    depends=_identity,
+)
+BRING_TOGETHER = PartitionStep(
+    writes=ROWS,
+    run=_bring_together,
+    reads=(PULLED.columns("partition", "path", "sha256", keys=wit_keys),),
+)
+SELECT = PartitionStep(
+    writes=IMAGES,
+    run=_select,
+    reads=(ROWS.columns(KEY, "wit_image_url", "mime_type", "original_width", "original_height"),),
+)
+STEPS = (SPLIT, BRING_TOGETHER, SELECT)

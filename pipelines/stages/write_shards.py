@@ -1,0 +1,125 @@
+"""write_shards: the released pictures, their captions and the ledger, as files of the release; and what looks alike."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pipelines import shards
+from pipelines.engine.step import Context, FileStep, PartitionStep, RowStep, Task, shard_keys, table_path
+from pipelines.near_duplicates import near_duplicates, worth_comparing
+from pipelines.tables import (
+    CAPTION_FILES,
+    KEY,
+    LEDGER,
+    LEDGER_FILES,
+    NEAR_DUPLICATES,
+    PHASHES,
+    PIXEL_FILES,
+    PIXELS,
+    ROWS,
+    SIMILAR,
+    Outcome,
+)
+from pipelines.vision.perceptual_hash import perceptual_hash
+
+_PICTURES = 16  # pictures in memory at a time: what stays in the processor's cache until it is compressed
+
+
+def _write_pixels(task: Task) -> None:
+    decided = task.table(LEDGER)
+    decided = decided.filter(pc.is_valid(decided.column("image_sha256")))
+    pages = dict(zip(decided.column(KEY).to_pylist(), decided.column("metadata_url").to_pylist(), strict=True))
+    with task.file(shards.image_shard(task.key)) as written, shards.gzip_writer(written) as file:
+        for batch in task.batches(PIXELS, rows=_PICTURES):
+            pictures = dict(zip(batch.column(KEY).to_pylist(), batch.column("image").to_pylist(), strict=True))
+            urls = [url for url in pictures if url in pages]
+            file.write(shards.pixel_rows(urls, [pictures[url] for url in urls], [pages[url] for url in urls]))
+            written.rows += len(urls)
+
+
+def _write_captions(task: Task) -> None:
+    decided = task.table(LEDGER)
+    released = decided.filter(pc.equal(decided.column("outcome"), Outcome.RELEASED)).column(KEY)
+    with task.file(shards.caption_shard(task.key)) as written, shards.gzip_writer(written) as file:
+        file.write(shards.header())
+        for batch in task.batches(ROWS):
+            rows = pa.Table.from_batches([batch])
+            rows = rows.filter(pc.is_in(rows.column(KEY), released.combine_chunks()))
+            titles = shards.title_and_caption(rows.column("page_title"), rows.column("caption_reference_description"))
+            file.write(shards.caption_rows(rows.append_column(shards.TITLE_AND_CAPTION, titles)))
+            written.rows += rows.num_rows
+
+
+def _write_ledger(task: Task) -> None:
+    with task.file(shards.ledger_shard(task.key)) as written:
+        table = task.table(LEDGER)
+        pq.write_table(table, pa.PythonFile(written.file, mode="w"), compression="ZSTD", row_group_size=8192)
+        written.rows = table.num_rows
+
+
+def _hash(task: Task, rows: pa.Table) -> pa.Table:
+    released = pc.is_valid(rows.column("image_sha256")).to_pylist()
+    pictures = rows.column("image")
+    hashes = [perceptual_hash(pictures[row].as_py()) if wanted else None for row, wanted in enumerate(released)]
+    return rows.select([KEY, "image_sha256"]).append_column("phash", pa.array(hashes, pa.uint64()))
+
+
+def _one_key(context: Context) -> list[str]:
+    return ["all"]
+
+
+def _find_similar(task: Task) -> Iterator[pa.Table]:
+    """Compare all pictures with each other. In memory are their hashes, and the URLs of those that look alike."""
+    hashes = [_hashed(task, key, "phash").drop_null().to_numpy() for key in shard_keys(task.context)]
+    alike = np.split(worth_comparing(np.concatenate(hashes)), np.cumsum([len(part) for part in hashes])[:-1])
+    urls: list[str] = []
+    for key, wanted in zip(shard_keys(task.context), alike, strict=True):
+        if wanted.any():
+            known = _hashed(task, key, KEY).filter(pc.is_valid(_hashed(task, key, "phash")))
+            urls += known.filter(pa.array(wanted)).to_pylist()
+    kept = np.concatenate([part[wanted] for part, wanted in zip(hashes, alike, strict=True)])
+    found = near_duplicates(urls, kept)
+    rows = [{KEY: url, "near_duplicate_of": found[url]} for url in sorted(found)]
+    yield pa.Table.from_pylist(rows, schema=SIMILAR.schema)
+
+
+def _hashed(task: Task, key: str, column: str) -> pa.ChunkedArray:
+    with task.context.store.open(table_path(PHASHES.name, key)) as file:
+        return pq.ParquetFile(file, pre_buffer=False).read(columns=[column], use_threads=False).column(column)
+
+
+def _of_partition(task: Task) -> Iterator[pa.Table]:
+    similar = task.table(SIMILAR)
+    yield similar.filter(pc.is_in(similar.column(KEY), task.table(LEDGER).column(KEY).combine_chunks()))
+
+
+HASH = RowStep(
+    writes=PHASHES,
+    run=_hash,
+    reads=(LEDGER.columns(KEY, "image_sha256"), PIXELS.columns("image")),
+    slice_rows=512,
+    identity=("image_sha256",),
+)
+FIND_SIMILAR = PartitionStep(
+    writes=SIMILAR, run=_find_similar, reads=(PHASHES.columns(KEY, "phash", keys=shard_keys),), keys=_one_key
+)
+FIND_NEAR_DUPLICATES = PartitionStep(
+    writes=NEAR_DUPLICATES,
+    run=_of_partition,
+    reads=(SIMILAR.columns(*SIMILAR.schema.names, keys=_one_key), LEDGER.columns(KEY)),
+)
+WRITE_PIXELS = FileStep(
+    writes=PIXEL_FILES,
+    run=_write_pixels,
+    reads=(PIXELS.columns(KEY, "image"), LEDGER.columns(KEY, "metadata_url", "image_sha256")),
+)
+WRITE_CAPTIONS = FileStep(
+    writes=CAPTION_FILES,
+    run=_write_captions,
+    reads=(ROWS.columns(*ROWS.schema.names), LEDGER.columns(KEY, "outcome")),
+)
+WRITE_LEDGER = FileStep(writes=LEDGER_FILES, run=_write_ledger, reads=(LEDGER.columns(*LEDGER.schema.names),))
+STEPS = (WRITE_PIXELS, WRITE_CAPTIONS, WRITE_LEDGER, HASH, FIND_SIMILAR, FIND_NEAR_DUPLICATES)

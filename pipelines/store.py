@@ -1,0 +1,307 @@
+"""The store: files on a local disk or an object store, written whole or not at all.
+
+Every file is first written to a temporary file on a local disk and then moved (local store) or uploaded (object store)
+under its name, so that no reader ever sees half of one, whatever is killed when. A full disk or a refused upload leaves
+nothing behind but the error.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, cast
+
+import fsspec
+
+from pipelines.errors import StoreError
+
+_SCRATCH = ".tmp"
+_CHUNK = 1 << 20
+
+
+@dataclass(slots=True)
+class Written:
+    """What was written: complete once the ``with`` block that wrote it has ended."""
+
+    path: str
+    file: IO[bytes]
+    rows: int = 0  # set by the writer, where rows mean something
+    bytes: int = 0
+    sha256: str = ""
+
+
+class _HashingFile:
+    """A file opened for writing that counts and hashes what goes through it; sequential writers only."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._hash = hashlib.sha256()
+        self._bytes = 0
+        self.closed = False
+
+    def write(self, data: bytes | memoryview) -> int:
+        self._hash.update(data)
+        self._bytes += memoryview(data).nbytes
+        return self._file.write(data)
+
+    def flush(self) -> None:
+        self._file.flush()
+
+    def tell(self) -> int:
+        return self._bytes
+
+    def readable(self) -> bool:
+        return False
+
+    def writable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        """Leave the file to its owner: writers that wrap it close what they are given."""
+
+    def digest(self) -> tuple[int, str]:
+        return self._bytes, self._hash.hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """A folder of a file system; every path is relative to it and uses ``/``.
+
+    Args:
+        url: a local folder, or a URL that fsspec knows (``s3://bucket/prefix``).
+
+    """
+
+    url: str
+    _fs: Any = field(init=False, repr=False, compare=False)
+    _root: str = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Resolve the URL."""
+        url = self.url if "://" in self.url else str(Path(self.url).resolve())
+        fs, root = fsspec.core.url_to_fs(url)
+        object.__setattr__(self, "url", url)
+        object.__setattr__(self, "_fs", fs)
+        object.__setattr__(self, "_root", root.rstrip("/"))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel to workers as a URL: connections do not."""
+        return Store, (self.url,)
+
+    @property
+    def local(self) -> Path | None:
+        """The folder of a store on a local disk; None for an object store."""
+        return Path(self._root) if "file" in _protocols(self._fs) else None
+
+    def locate(self, path: str) -> str:
+        """Return the full name of a path, for people and for other programs."""
+        return f"{self.url.rstrip('/')}/{path}" if path else self.url
+
+    def _full(self, path: str) -> str:
+        parts = path.split("/")
+        if path.startswith("/") or ".." in parts or "" in parts:
+            raise StoreError(f"{path!r} is not a path inside the store")
+        return f"{self._root}/{path}"
+
+    # Reading
+
+    def exists(self, path: str) -> bool:
+        """Say whether a file is there."""
+        return bool(self._fs.isfile(self._full(path)))
+
+    def identity(self, path: str) -> dict[str, Any]:
+        """Return what tells this version of a file from another without reading it: size, and time or entity tag.
+
+        Raises:
+            StoreError: the file is not there.
+
+        """
+        return file_identity(self._fs, self._full(path), self.locate(path))
+
+    def size(self, path: str) -> int:
+        """Return a file's size in bytes."""
+        return int(self._fs.size(self._full(path)))
+
+    def open(self, path: str) -> IO[bytes]:
+        """Open a file for reading.
+
+        Raises:
+            StoreError: the file is not there.
+
+        """
+        try:
+            return cast(IO[bytes], self._fs.open(self._full(path), "rb"))
+        except FileNotFoundError:
+            raise StoreError(f"{self.locate(path)} is not there") from None
+
+    def read_json(self, path: str) -> Any:
+        """Return the content of a JSON file, or None where there is none."""
+        if not self.exists(path):
+            return None
+        with self.open(path) as file:
+            try:
+                return json.load(file)
+            except ValueError as error:
+                raise StoreError(f"{self.locate(path)} is not valid JSON: {error}") from None
+
+    def files(self, folder: str) -> list[str]:
+        """Return the paths of all files below a folder, sorted; none where the folder is not there."""
+        self._fs.invalidate_cache()
+        base = self._full(folder) if folder else self._root
+        try:
+            found = self._fs.find(base)
+        except FileNotFoundError:
+            return []
+        return sorted(path[len(self._root) + 1 :] for path in found)
+
+    def folders(self, folder: str) -> list[str]:
+        """Return the names of the folders directly inside a folder, sorted."""
+        self._fs.invalidate_cache()
+        try:
+            entries = self._fs.ls(self._full(folder), detail=True)
+        except FileNotFoundError:
+            return []
+        return sorted(entry["name"].rstrip("/").rsplit("/", 1)[-1] for entry in entries if entry["type"] == "directory")
+
+    def sha256(self, path: str) -> str:
+        """Read a file and return its sha256 in hex."""
+        digest = hashlib.sha256()
+        with self.open(path) as file:
+            while chunk := file.read(_CHUNK):
+                digest.update(chunk)
+        return digest.hexdigest()
+
+    # Writing
+
+    @contextlib.contextmanager
+    def write(self, path: str) -> Iterator[Written]:
+        """Write a file: it appears under its name, whole, when the ``with`` block ends without an error.
+
+        Raises:
+            StoreError: the store refuses the write, or its disk is full.
+
+        """
+        full = self._full(path)
+        try:
+            temporary = self._temporary()
+        except OSError as error:
+            raise StoreError(f"cannot write to the store {self.url}: {error}") from error
+        try:
+            with temporary.open("wb") as raw:
+                hashing = _HashingFile(raw)
+                written = Written(path, cast(IO[bytes], hashing))
+                yield written
+                raw.flush()
+                os.fsync(raw.fileno())
+            written.bytes, written.sha256 = hashing.digest()
+            self._commit(temporary, full)
+        except OSError as error:
+            raise StoreError(f"cannot write {self.locate(path)}: {error}") from error
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def write_json(self, path: str, value: Any) -> Written:
+        """Write a JSON file: sorted keys, readable, one trailing newline."""
+        return self.write_text(path, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+
+    def write_text(self, path: str, text: str) -> Written:
+        """Write a UTF-8 text file."""
+        with self.write(path) as written:
+            written.file.write(text.encode())
+        return written
+
+    def link(self, source: str, target: str) -> None:
+        """Give a file a second name, without copying where the file system can: neither is ever written again."""
+        full = self._full(target)
+        try:
+            if self.local is None:
+                self._fs.copy(self._full(source), full)
+                return
+            Path(full).parent.mkdir(parents=True, exist_ok=True)
+            temporary = self._temporary()
+            temporary.unlink()
+            try:
+                try:
+                    os.link(self._full(source), temporary)
+                except OSError:  # a file system without hard links, or a limit on their number
+                    shutil.copyfile(self._full(source), temporary)
+                temporary.replace(full)
+            finally:
+                temporary.unlink(missing_ok=True)
+        except FileNotFoundError as error:
+            raise StoreError(f"{self.locate(source)} is not there") from error
+        except OSError as error:
+            raise StoreError(f"cannot write {self.locate(target)}: {error}") from error
+
+    def remove(self, path: str) -> None:
+        """Remove a file; it is no error if it is not there."""
+        with contextlib.suppress(FileNotFoundError):
+            self._fs.rm_file(self._full(path))
+
+    def clear_scratch(self) -> None:
+        """Remove what killed writers on this machine left behind; files of living ones stay."""
+        if self.local is None:
+            return
+        for path in (self.local / _SCRATCH).glob(f"{_here()}.*"):
+            process = path.name.removeprefix(f"{_here()}.").split(".")[0]
+            if process.isdigit() and not Path(f"/proc/{process}").exists():
+                path.unlink(missing_ok=True)
+
+    def _temporary(self) -> Path:
+        """Create an empty temporary file, on the store's own disk where it has one, so that it can be moved."""
+        folder = None
+        if self.local is not None:
+            folder = self.local / _SCRATCH
+            folder.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f"{_here()}.{os.getpid()}.", dir=folder)
+        os.close(handle)
+        return Path(name)
+
+    def _commit(self, temporary: Path, full: str) -> None:
+        if self.local is None:
+            self._fs.put_file(str(temporary), full)
+            self._fs.invalidate_cache()
+        else:
+            temporary.chmod(0o644)
+            Path(full).parent.mkdir(parents=True, exist_ok=True)
+            temporary.replace(full)
+
+
+def _here() -> str:
+    """Name this machine: process numbers mean something only there."""
+    return re.sub(r"[^A-Za-z0-9-]", "-", socket.gethostname())
+
+
+def _protocols(fs: Any) -> tuple[str, ...]:
+    return (fs.protocol,) if isinstance(fs.protocol, str) else tuple(fs.protocol)
+
+
+def file_identity(fs: Any, full: str, shown: str) -> dict[str, Any]:
+    """Return what tells a version of a file from another without reading it: size, and time or entity tag.
+
+    Args:
+        fs: the fsspec file system.
+        full: the file's name on it.
+        shown: its name for people.
+
+    Raises:
+        StoreError: the file is not there.
+
+    """
+    try:
+        fs.invalidate_cache()
+        info = fs.info(full)
+    except FileNotFoundError:
+        raise StoreError(f"{shown} is not there") from None
+    stamp = next((info[key] for key in ("ETag", "etag", "mtime", "LastModified", "updated") if info.get(key)), "")
+    return {"bytes": info.get("size"), "stamp": str(stamp)}

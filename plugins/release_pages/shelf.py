@@ -1,0 +1,246 @@
+"""What the store holds of each release, as the pages show it: state, numbers, verdict, files, times."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from pipelines.errors import ReleaseError
+from pipelines.pipeline import STAGES
+from pipelines.quality.verdict import Verdict, read_verdict
+from pipelines.releases import MANIFEST, Begun, latest, published, read_begun, run_path, versions
+from pipelines.reports.facts import public_name
+from pipelines.store import Store
+from pipelines.tables import Outcome
+from release_pages.places import release_file
+
+_DOCUMENTS = (("report.html", "Report"), ("quality/index.html", "Data Docs"), ("README.md", "Card (README.md)"))
+_NAMES_OF_PLACES = ("store", "media_url", "api_url")  # they may hold credentials
+_AIRFLOW_RUNS = ("manual__", "scheduled__", "asset_triggered__", "backfill__", "operator_triggered__")
+
+
+class State(StrEnum):
+    """How far a release has come. The store cannot tell a run that works from one that was stopped."""
+
+    RUNNING = "running"
+    FAILED = "failed"
+    PASSED = "passed"
+    PUBLISHED = "published"
+
+
+@dataclass(frozen=True, slots=True)
+class StageTime:
+    """How long the last run of a stage took.
+
+    Args:
+        name: of the stage.
+        seconds: by the clock.
+        worker_seconds: of all workers together.
+        rows: that its steps were about.
+        share: of the longest stage, 0 to 1.
+
+    """
+
+    name: str
+    seconds: float
+    worker_seconds: float
+    rows: int
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A release in the list.
+
+    Args:
+        state: how far it has come.
+        doing: the first stage that has not come to its end; empty when all have.
+        outcomes: images by outcome; empty before they are decided.
+        change: released images more than in the published release before; None where that means nothing.
+        verdict: None before validation.
+        dag_run: the Airflow run that makes it; empty if it is made otherwise.
+        seconds: of all stages.
+
+    """
+
+    version: str
+    state: State
+    newest: bool
+    begun: Begun
+    doing: str
+    outcomes: Mapping[str, int]
+    change: int | None
+    verdict: Verdict | None
+    seconds: float
+
+    @property
+    def released(self) -> int | None:
+        """Pictures in the release, as far as it is known."""
+        return self.outcomes.get(Outcome.RELEASED, 0) if self.outcomes else None
+
+    @property
+    def dag_run(self) -> str:
+        """The Airflow run that makes it; empty if it is made otherwise."""
+        return self.begun.run if self.begun.run.startswith(_AIRFLOW_RUNS) else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A file of a release; sha256 is empty until the manifest is written."""
+
+    path: str
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """All about one release.
+
+    Args:
+        funnel: steps from WIT rows to released images, name to count.
+        files: by folder; "" for those outside of folders.
+        documents: path and title of those that are there.
+        settings: name to value; places and people of this deployment are left out.
+
+    """
+
+    entry: Entry
+    funnel: Mapping[str, int]
+    files: Mapping[str, list[Listed]]
+    documents: list[tuple[str, str]]
+    settings: Mapping[str, Any]
+    licences: Mapping[str, int]
+    stages: list[StageTime]
+    place: str
+    stand_in: bool
+
+
+def entries(store: Store) -> list[Entry]:
+    """Return all releases, newest first."""
+    return [read_entry(store, version) for version in reversed(versions(store))]
+
+
+def read_entry(store: Store, version: str) -> Entry:
+    """Return a release as the list shows it.
+
+    Raises:
+        ReleaseError: it was never begun.
+
+    """
+    begun = read_begun(store, version)
+    manifest = _manifest(store, version)
+    verdict = _verdict(store, version)
+    state = State.RUNNING if verdict is None else State.PASSED if verdict.success else State.FAILED
+    records = _records(store, version)
+    outcomes = _outcomes(manifest, verdict, records)
+    return Entry(
+        version=version,
+        state=State.PUBLISHED if manifest else state,
+        newest=latest(store) == version,
+        begun=begun,
+        doing=next((name for name in STAGES if name not in records), ""),
+        outcomes=outcomes,
+        change=_change(store, version, outcomes),
+        verdict=verdict,
+        seconds=sum(time.seconds for time in _times(records)),
+    )
+
+
+def read_page(store: Store, version: str) -> Page:
+    """Return all about a release.
+
+    Raises:
+        ReleaseError: it was never begun.
+
+    """
+    entry = read_entry(store, version)
+    manifest = _manifest(store, version)
+    records = _records(store, version)
+    pulled = records.get("pull_rows", {"counts": {}})["counts"]
+    funnel = {
+        "WIT rows read": pulled.get("rows_read"),
+        "rows of selected images": pulled.get("rows_of_selected_images"),
+        "images considered": sum(entry.outcomes.values()) if entry.outcomes else pulled.get("images_rows"),
+        "images released": entry.released,
+    }
+    documents = [(path, title) for path, title in _DOCUMENTS if release_file(store, version, path)]
+    return Page(
+        entry=entry,
+        funnel={step: count for step, count in funnel.items() if count is not None},
+        files=_files(store, version, manifest),
+        documents=documents,
+        settings=manifest["settings"] if manifest else _public(entry.begun.config),
+        licences=manifest["counts"]["licences"] if manifest else {},
+        stages=_times(records),
+        place=store.locate(f"releases/{version}"),
+        stand_in=bool(entry.begun.config.get("stand_in")),
+    )
+
+
+def _manifest(store: Store, version: str) -> dict[str, Any]:
+    return dict(store.read_json(f"releases/{version}/{MANIFEST}") or {})
+
+
+def _verdict(store: Store, version: str) -> Verdict | None:
+    try:
+        return read_verdict(store, version)
+    except ReleaseError:  # it was not validated yet
+        return None
+
+
+def _records(store: Store, version: str) -> dict[str, dict[str, Any]]:
+    """Return what is recorded of each stage whose last run came to its end."""
+    read = {name: store.read_json(run_path(version, f"stages/{name}.json")) for name in STAGES}
+    return {name: record for name, record in read.items() if record is not None}
+
+
+def _outcomes(
+    manifest: Mapping[str, Any], verdict: Verdict | None, records: Mapping[str, Mapping[str, Any]]
+) -> dict[str, int]:
+    if manifest:
+        counts = manifest["counts"]["outcomes"]
+    elif verdict is not None:
+        counts = verdict.outcomes
+    else:
+        counts = records["decide"]["counts"] if "decide" in records else {}
+    return {outcome: counts.get(outcome, 0) for outcome in Outcome} if counts else {}
+
+
+def _change(store: Store, version: str, outcomes: Mapping[str, int]) -> int | None:
+    known = versions(store)
+    earlier = [one for one in published(store) if known.index(one) < known.index(version)]
+    if not earlier or not outcomes:
+        return None
+    before = _manifest(store, earlier[-1])["counts"]["outcomes"][Outcome.RELEASED]
+    return int(outcomes[Outcome.RELEASED] - before)
+
+
+def _times(records: Mapping[str, Mapping[str, Any]]) -> list[StageTime]:
+    sums = {
+        name: tuple(sum(step[key] for step in record["steps"]) for key in ("seconds", "worker_seconds", "rows"))
+        for name, record in records.items()
+    }
+    longest = max((seconds for seconds, _, _ in sums.values()), default=0.0) or 1.0
+    return [StageTime(name, *numbers, share=numbers[0] / longest) for name, numbers in sums.items()]
+
+
+def _files(store: Store, version: str, manifest: Mapping[str, Any]) -> dict[str, list[Listed]]:
+    prefix = f"releases/{version}/"
+    sums: Mapping[str, Any] = manifest.get("files", {})
+    folders: dict[str, list[Listed]] = {"": []}
+    for where in store.files(prefix.rstrip("/")):
+        path = where.removeprefix(prefix)
+        if path not in sums and release_file(store, version, path) is None:
+            continue
+        listed = sums.get(path, {})
+        size = listed["bytes"] if listed else store.size(where)
+        folder = path.rpartition("/")[0]
+        folders.setdefault(folder, []).append(Listed(path, size, listed.get("sha256", "")))
+    return dict(sorted(folders.items()))
+
+
+def _public(config: Mapping[str, Any]) -> dict[str, Any]:
+    settings = {name: value for name, value in config.items() if name not in (*_NAMES_OF_PLACES, "agreement")}
+    settings["wit_files"] = [public_name(name) for name in config.get("wit_files", ())]
+    return settings

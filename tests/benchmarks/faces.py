@@ -1,0 +1,171 @@
+"""What it costs to find the faces on pictures of 300 pixels' width, beside retina-face's ``detect_faces``.
+
+    python -m tests.benchmarks.faces [--threads 2] [--rounds 3]
+    python -m tests.benchmarks.faces --device cuda [--pictures 8192] [--compile]
+
+Weights are seeded: they cost what real ones cost, and find nothing, which spares the reference its slow suppression.
+On a CPU all ways are run in turn, JPEG decoding included. On a GPU the table says what the arithmetic alone would take
+(FLOPs over the rate of a large matrix product), what the network takes, and what comes out at the end. A machine with a
+GPU needs torch, numpy, Pillow, OpenCV and simplejpeg; the reference is left out where retina-face is not installed.
+"""
+
+import argparse
+import os
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+os.environ.setdefault("DEEPFACE_BACKEND_ENGINE", "pytorch")
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from pipelines.vision.canvas import packed, single
+from pipelines.vision.checkpoint import seeded_network
+from pipelines.vision.devices import processor_for
+from pipelines.vision.gpu import Program
+from pipelines.vision.retinaface import CANVASES, RetinaFaceDetector
+from pipelines.vision.weights import WeightsUsed
+from tests.benchmarks.measuring import (
+    Cost,
+    describe_machine,
+    gpu_seconds,
+    in_turn,
+    jpegs,
+    matmul_rate,
+    pixels_of,
+    show,
+    show_costs,
+)
+
+MODELS = ("retinaface-resnet50", "retinaface-mobilenet0.25")
+
+
+def detector(
+    model: str, device: str, precision: str, threads: int | None, compiled: bool = False
+) -> RetinaFaceDetector:
+    processor = processor_for(device, precision, threads)
+    network = seeded_network(model, 1, lambda name: 0.3 if name.endswith("conv3.weight") else 1.0)
+    for head in network.heads:
+        head.convolution.bias[:2] -= 20
+    if compiled:
+        network = torch.compile(network, fullgraph=True, dynamic=False)
+    used = WeightsUsed(model, "0" * 64, "none", stand_in=False)
+    return RetinaFaceDetector(network, model, used, processor, CANVASES if processor.is_gpu else None)
+
+
+class OnGpu:
+    """retina-face's network moved to the GPU by hand."""
+
+    def __init__(self, network: nn.Module) -> None:
+        self._network = network.cuda()
+
+    def __call__(self, pixels: Tensor) -> list[Tensor]:
+        return [output.cpu() for output in self._network(pixels.cuda())]
+
+
+def reference(device: str) -> Callable[[bytes, bool], object] | None:
+    """Return detect_faces over a JPEG; None where retina-face is not installed."""
+    try:
+        from retinaface import RetinaFace
+        from retinaface.model.retinaface_pth_model import RetinaFace as Network
+    except ImportError as error:
+        print(f"without the reference: {error}")
+        return None
+    torch.manual_seed(0)
+    network: Any = Network().eval()
+    if device == "cuda":
+        network = OnGpu(network)
+
+    def detect(data: bytes, upscaled: bool) -> object:
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        return RetinaFace.detect_faces(pixels, model=network, allow_upscaling=upscaled)
+
+    return detect
+
+
+def reference_ways(device: str, pictures: list[bytes]) -> dict[str, tuple[Callable[[], object], int]]:
+    detect = reference(device)
+    if detect is None:
+        return {}
+    return {
+        "detect_faces, its defaults": (lambda: [detect(data, True) for data in pictures], len(pictures)),
+        "detect_faces(allow_upscaling=False)": (lambda: [detect(data, False) for data in pictures], len(pictures)),
+    }
+
+
+def on_cpu(threads: int, rounds: int) -> None:
+    pictures = jpegs()
+    ways = reference_ways("cpu", pictures)
+    for model in MODELS:
+        ours = detector(model, "cpu", "auto", threads)
+        ways[f"ours, {model}"] = (partial(ours.detect, pictures), len(pictures))
+    costs = in_turn(ways, rounds)
+    show_costs(f"Faces on a CPU ({describe_machine('cpu')})", costs, next(iter(ways)))
+
+
+def flops(model: str, pictures: list[bytes]) -> float:
+    """Return the floating-point operations for a picture, on average, at its exact size."""
+    network = seeded_network(model, 1)
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+        for batch in single(map(pixels_of, pictures)):
+            host = [np.empty(shape, kind) for shape, kind in batch.shapes]
+            batch.fill(host)
+            network(*map(torch.from_numpy, host), True)
+    return counter.get_total_flops() / len(pictures)
+
+
+def on_gpu(count: int, threads: int, rounds: int, precision: str, compiled: bool) -> None:
+    few = jpegs()
+    files = [few[number % len(few)] for number in range(count)]
+    decoded = [pixels_of(data) for data in few]
+    arrays = [decoded[number % len(few)] for number in range(count)]
+    rows = []
+    for model in MODELS:
+        ours = detector(model, "cuda", precision, threads, compiled)
+        network = _network_rate(ours, arrays)
+        ways = {
+            "pixels": (partial(ours.detect_arrays, arrays), count),
+            "files": (partial(ours.detect, files), count),
+        }
+        costs = in_turn(ways, rounds)
+        ceiling = matmul_rate(torch.bfloat16 if precision != "fp32" else torch.float32) / flops(model, few)
+        for name, rate in (("network alone", network), *((name, 1 / cost.wall) for name, cost in costs.items())):
+            rows.append((model, name, rate, ceiling, rate / ceiling, 1 - min(1.0, rate / network)))
+    header = ("model", "from", "pictures/s", "ceiling", "share of it", "GPU idle")
+    show(f"Faces on a GPU ({describe_machine('cuda')}, {precision}, {threads} threads)", header, rows)
+    costs = in_turn(reference_ways("cuda", few), 1)
+    if costs:
+        fastest = {"from files": Cost(1 / rows[2][2], 0.0), "from pixels": Cost(1 / rows[1][2], 0.0)}
+        show_costs("Beside the reference on the same GPU", costs | fastest, next(iter(costs)))
+
+
+def _network_rate(ours: RetinaFaceDetector, arrays: list[Any]) -> float:
+    """Return the pictures per second of the captured network on full canvases, nothing else being done."""
+    batch = next(packed(arrays, CANVASES))
+    host = [np.zeros(shape, kind) for shape, kind in batch.shapes]
+    batch.fill(host)
+    with torch.inference_mode():
+        stream = torch.cuda.Stream()
+        with torch.cuda.stream(stream):
+            program = Program(ours.together, [torch.from_numpy(array).cuda() for array in host], stream)
+            inputs = [torch.from_numpy(array).cuda() for array in host]
+            return len(batch.tag) / gpu_seconds(lambda: program.run(inputs), 20)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--precision", choices=("auto", "fp32", "bf16"), default="auto", help="on a GPU")
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--pictures", type=int, default=8192, help="on a GPU")
+    parser.add_argument("--compile", action="store_true", help="let torch.compile fuse the network first, on a GPU")
+    options = parser.parse_args()
+    if options.device == "cpu":
+        on_cpu(options.threads, options.rounds)
+    else:
+        on_gpu(options.pictures, options.threads, options.rounds, options.precision, options.compile)

@@ -1,0 +1,170 @@
+"""Leases over a real Dask cluster: never more than allowed over all workers, none lost with a worker or scheduler."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import dask
+import pytest
+from aiohttp import web
+from distributed import Client, LocalCluster, get_client
+
+from pipelines.commons import names
+from pipelines.commons.leases import DaskLeases
+from pipelines.commons.media import Fetched, MediaRequest, fetch_all
+from pipelines.commons.origin import Origin
+from pipelines.commons.politeness import leased
+from tests.commons.server import serving
+
+QUICK = {
+    "distributed.scheduler.locks.lease-timeout": "3s",
+    "distributed.scheduler.locks.lease-validation-interval": "200ms",
+    "distributed.admin.tick.limit": "60s",
+}
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[Client]:
+    with (
+        dask.config.set(QUICK),
+        LocalCluster(
+            n_workers=4, threads_per_worker=1, processes=True, host="127.0.0.1", dashboard_address=None, silence_logs=50
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        yield client
+
+
+def eventually(true: Callable[[], bool], within: float = 30.0) -> bool:
+    """Wait for something to come true."""
+    end = time.monotonic() + within
+    while not true():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def fetch_some(origin: Origin, names_: list[str]) -> int:
+    """On a worker: fetch, and return how many files came."""
+    leases = DaskLeases(get_client(), "media", origin)
+    requests = [MediaRequest(name, names.original_url(name), 1000) for name in names_]
+    results = fetch_all(requests, origin, leases, lambda response: len(response.data))
+    return sum(isinstance(result, Fetched) for _, result in results)
+
+
+async def slowly(_: web.Request) -> web.Response:
+    await asyncio.sleep(0.02)
+    return web.Response(body=b"\xff\xd8" + bytes(3000))
+
+
+def shares(tasks: int, files: int) -> list[list[str]]:
+    return [[f"T{task}_F{file}.jpg" for file in range(files)] for task in range(tasks)]
+
+
+def free_leases(client: Client, origin: Origin) -> int:
+    """Take every lease that is free, and give them back."""
+    leases = DaskLeases(client, "media", origin)
+    taken = []
+    while lease := leases.acquire(0.1):
+        taken.append(lease)
+    for lease in taken:
+        lease.release()
+    return len(taken)
+
+
+def test_four_workers_share_two_connections(client: Client) -> None:
+    with serving(slowly) as server:
+        origin = server.origin(connections=2)
+        futures = client.map(fetch_some, [origin] * 8, shares(8, 25), pure=False)
+        assert client.gather(futures) == [25] * 8
+        assert server.log.most_in_flight == 2, "never more, and both are used"
+        assert free_leases(client, origin) == 2
+    assert len({seen.path for seen in server.log.requests}) == len(server.log.requests) == 200
+
+
+def test_a_pause_that_one_worker_is_told_binds_all(client: Client) -> None:
+    throttled: list[float] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        if not throttled and "F10" in request.path:
+            throttled.append(time.monotonic())
+            return web.Response(status=429, headers={"Retry-After": "3"}, body=b"slow down")
+        return await slowly(request)
+
+    with serving(answer) as server:
+        origin = server.origin(connections=4)
+        assert sum(client.gather(client.map(fetch_some, [origin] * 4, shares(4, 25), pure=False))) == 100
+        begun = [seen.began - throttled[0] for seen in server.log.requests]
+    assert [at for at in begun if 1.0 < at < 2.9] == [], "a moment for the news to spread, then silence"
+    assert [at for at in begun if at >= 2.9], "and then it goes on"
+
+
+def test_a_killed_worker_s_lease_comes_back_and_the_others_go_on(client: Client) -> None:
+    with serving(slowly) as server:
+        origin = server.origin(connections=1)
+        processes = client.run(os.getpid)
+        victim, *others = processes
+        doomed = client.submit(fetch_some, origin, shares(1, 5000)[0], workers=[victim], pure=False)
+        assert eventually(lambda: len(server.log.requests) > 5), "the doomed worker has the only lease"
+        waiting = client.map(fetch_some, [origin] * 2, shares(2, 5), workers=others, pure=False)
+        time.sleep(1)
+        assert not any(future.done() for future in waiting)
+        doomed.release()
+        os.kill(processes[victim], signal.SIGKILL)
+        assert client.gather(waiting) == [5, 5]
+        assert server.log.most_in_flight == 1, "at no time were there two connections"
+        assert eventually(lambda: free_leases(client, origin) == 1)
+
+
+def test_a_caller_that_gives_up_waiting_leaks_nothing(client: Client) -> None:
+    with serving(slowly) as server:
+        origin = server.origin(connections=1)
+        leases = DaskLeases(client, "media", origin)
+        with leased(leases):
+            assert leases.acquire(0.2) is None
+            assert leases.acquire(0.0) is None
+        assert free_leases(client, origin) == 1
+
+
+def test_each_task_gets_its_part_of_the_connections(client: Client) -> None:
+    client.wait_for_workers(4, timeout=60)  # the one that was killed before may still be on its way back
+    with serving(slowly) as server:
+        for connections, per_task in ((1, 1), (2, 1), (4, 1), (6, 2), (16, 4)):
+            assert DaskLeases(client, "media", server.origin(connections=connections)).per_task == per_task
+
+
+@pytest.fixture
+def lone_scheduler(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """A scheduler in a process of its own, to be killed."""
+    contact = tmp_path / "scheduler.json"
+    settings = {f"DASK_{key.replace('.', '__').replace('-', '_').upper()}": value for key, value in QUICK.items()}
+    command = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0"]
+    options = ["--no-dashboard", "--scheduler-file", str(contact)]
+    process = subprocess.Popen([*command, *options], env=os.environ | settings, stderr=subprocess.DEVNULL)
+    try:
+        assert eventually(contact.exists)
+        yield process, str(contact)
+    finally:
+        process.kill()
+        process.wait(10)
+
+
+def test_a_lease_ends_when_its_scheduler_is_gone(lone_scheduler: tuple[subprocess.Popen[bytes], str]) -> None:
+    scheduler, contact = lone_scheduler
+    with (
+        serving(slowly) as server,
+        dask.config.set(QUICK),
+        Client(scheduler_file=contact, timeout="20s", set_as_default=False) as client,
+    ):
+        lease = DaskLeases(client, "media", server.origin()).acquire(5)
+        assert lease is not None
+        time.sleep(4)
+        assert lease.valid(), "it is renewed for as long as it is held"
+        scheduler.kill()
+        assert eventually(lambda: not lease.valid(), within=10), "nobody knows whose it is now"

@@ -1,0 +1,179 @@
+"""A real Airflow runs the DAG: started as `make demo` starts it, triggered as the web UI does, over a tiny Commons."""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from pipelines.demo.airflow import Airflow
+from pipelines.demo.airflow_api import AirflowApi, ApiRefused
+from pipelines.demo.airflow_state import USER, AirflowRunning, AirflowState
+from pipelines.demo.processes import members
+from pipelines.demo.server import DemoCommons
+from pipelines.pipeline import STAGES
+from tests.dags.parse import ROOT
+from tests.stages.making import url_of, write_wit
+
+DAG = "wit_release"
+NAMES = ("Blue_square.png", "Grünes_Quadrat.jpg", "赤い四角.gif", "Nominated.jpg")
+
+pytestmark = pytest.mark.timeout(1200)  # starting Airflow takes half a minute, longer on a busy machine
+
+
+@dataclass(frozen=True)
+class Running:
+    """An Airflow that runs, and the settings of a release that it can make."""
+
+    airflow: Airflow
+    api: AirflowApi
+    settings: dict[str, Any]
+    state: Path
+
+    def run(self, **settings: Any) -> str:
+        """Run the DAG to its end, and return the run's id."""
+        run = self.api.trigger(DAG, self.settings | settings)
+        self.until(lambda: self.api.run_state(DAG, run) in ("success", "failed"))
+        return run
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        while not condition():
+            self.airflow.check()
+            time.sleep(0.5)
+
+    def log(self, run: str, task: str, attempt: int = 1) -> list[dict[str, Any]]:
+        return list(self.api.log(DAG, run, task, attempt))
+
+
+def make_commons(folder: Path) -> None:
+    originals = folder / "originals"
+    originals.mkdir(parents=True)
+    for number, name in enumerate(NAMES):
+        Image.new("RGB", (400 + number, 300), (60 * number, 90, 200)).save(originals / name)
+    about = {"categories": {"Copyright violations": ["File:Nominated.jpg"]}}
+    (folder / "catalogue.json").write_text(json.dumps(about))
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    folder = tmp_path_factory.mktemp("airflow")
+    make_commons(folder / "commons")
+    caption = "caption_reference_description"
+    rows = [{"image_url": url_of(name), "language": "en", caption: name} for name in NAMES]
+    with DemoCommons(folder / "commons") as commons, Airflow(ROOT, state=folder / "state") as airflow:
+        settings = {
+            "wit_files": [write_wit(folder / "wit.tsv", *rows)],
+            "store": str(folder / "store"),
+            "version": "2026.01.01",
+            "origin": "demo",
+            "media_url": commons.url,
+            "api_url": commons.api_url,
+            "face_model": "cascade-stand-in",
+            "embedding_model": "resnet50-stand-in",
+            "stand_in": True,
+            "partitions": 2,
+            "workers": 1,
+        }
+        api = airflow.api()
+        api.wait_for_dag(DAG)
+        sessions = AirflowState(folder / "state").sessions()
+        assert members(sessions)
+        yield Running(airflow, api, settings, folder / "state")
+    assert members(sessions) == [], "something of Airflow is left running"
+    assert AirflowState(folder / "state").sessions() == []
+
+
+@pytest.fixture(scope="module")
+def release(running: Running) -> str:
+    """Give the run of a release that succeeded."""
+    run = running.run()
+    states = {task.task: task.state for task in running.api.tasks(DAG, run)}
+    broken = [entry for name, state in states.items() if state == "failed" for entry in running.log(run, name)]
+    assert states == dict.fromkeys(STAGES, "success"), broken[-3:]
+    return run
+
+
+def test_the_run_makes_a_release(running: Running, release: str) -> None:
+    folder = Path(running.settings["store"]) / "releases" / "2026.01.01"
+    outcomes = json.loads((folder / "manifest.json").read_text())["counts"]["outcomes"]
+    assert {outcome: count for outcome, count in outcomes.items() if count} == {"released": 3, "deletion_candidate": 1}
+    sums = dict(reversed(line.split("  ")) for line in (folder / "SHA256SUMS").read_text().splitlines())
+    assert {path for path in sums if path.startswith("image_pixels/")} == {
+        "image_pixels/part-00000.csv.gz",
+        "image_pixels/part-00001.csv.gz",
+    }
+    for path, digest in sums.items():
+        assert hashlib.sha256((folder / path).read_bytes()).hexdigest() == digest, path
+
+
+def test_the_assets_event_carries_version_and_counts(running: Running, release: str) -> None:
+    (event,) = running.api.asset_events(release)
+    assert event["extra"]["version"] == "2026.01.01"
+    assert event["extra"]["counts"]["released"] == 3
+
+
+def test_tasks_hand_on_names_and_counts_only(running: Running, release: str) -> None:
+    for stage in STAGES:
+        result = running.api.result(DAG, release, stage)
+        assert result["version"] == "2026.01.01"
+        assert all(isinstance(count, int) for count in result["counts"].values()), stage
+
+
+def test_a_tasks_log_shows_its_progress(running: Running, release: str) -> None:
+    said = [entry["event"] for entry in running.log(release, "fetch_images") if "progress" in entry.get("logger", "")]
+    assert "2 of 2 partitions" in said[-1]
+
+
+def test_a_published_release_is_refused_at_once_and_the_log_says_why(running: Running, release: str) -> None:
+    again = running.run()
+    first, *others = sorted(running.api.tasks(DAG, again), key=lambda task: STAGES.index(task.task))
+    assert (first.state, first.attempt) == ("failed", 1)
+    assert {task.state for task in others} == {"upstream_failed"}
+    errors = [entry["event"] for entry in running.log(again, "pull_rows") if entry.get("level") == "error"]
+    assert errors[0].startswith("ReleaseError: release 2026.01.01 is published and never rewritten")
+
+
+def test_settings_that_contradict_each_other_fail_without_a_retry(running: Running) -> None:
+    run = running.run(origin="wikimedia", stand_in=False, operator_contact=None)
+    (first,) = (task for task in running.api.tasks(DAG, run) if task.task == "pull_rows")
+    assert (first.state, first.attempt) == ("failed", 1)
+    errors = [entry["event"] for entry in running.log(run, "pull_rows") if entry.get("level") == "error"]
+    assert "SettingError" in errors[0]
+
+
+def test_the_form_refuses_a_setting_out_of_range_and_names_it(running: Running) -> None:
+    with pytest.raises(ApiRefused, match=r"image_width.*9999 is greater than the maximum"):
+        running.api.trigger(DAG, running.settings | {"image_width": 9999})
+
+
+def test_there_is_one_slot_for_each_kind_of_connection_to_commons(running: Running) -> None:
+    pools = running.api.pools()
+    assert (pools["commons_media"], pools["commons_api"]) == (1, 1)
+
+
+def test_nobody_gets_in_without_the_password(running: Running) -> None:
+    with pytest.raises(ApiRefused, match="401"):
+        AirflowApi(running.airflow.url, USER, "guess").pools()
+
+
+def test_everything_listens_on_loopback_only(running: Running) -> None:
+    psutil = pytest.importorskip("psutil")
+    for process in members(AirflowState(running.state).sessions()):
+        for connection in psutil.Process(process).net_connections("inet"):
+            if connection.status == psutil.CONN_LISTEN:
+                assert connection.laddr.ip == "127.0.0.1", (process, connection)
+
+
+def test_secrets_are_for_the_owner_only(running: Running) -> None:
+    for name in ("secrets.json", "passwords.json"):
+        assert (running.state / name).stat().st_mode & 0o077 == 0
+
+
+def test_a_second_airflow_over_the_same_database_is_refused(running: Running) -> None:
+    with pytest.raises(AirflowRunning, match="make stop"):
+        Airflow(ROOT, state=running.state).start()

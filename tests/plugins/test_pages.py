@@ -1,0 +1,121 @@
+"""What a data steward reads on the pages."""
+
+import json
+import re
+from html import unescape
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+from pipelines.engine.step import release_path
+from pipelines.releases import MANIFEST
+from pipelines.store import Store
+from tests.plugins.conftest import FAILED, NEW, OLD, RUNNING
+
+
+def read(client: TestClient, address: str) -> str:
+    """Return the text of a page, without tags, one space between words."""
+    answer = client.get(address)
+    assert answer.status_code == 200, answer.text
+    return " ".join(unescape(re.sub(r"<[^>]*>", " ", answer.text)).split())
+
+
+def test_the_list_says_how_each_release_is(steward: TestClient) -> None:
+    page = read(steward, "/")
+    assert page.index(RUNNING) < page.index(FAILED + " ") < page.index(NEW) < page.index(OLD)
+    assert f"{RUNNING} running next: describe_files" in page
+    assert f"{FAILED} failed" in page
+    assert "✗ 1 of 2 failed" in page
+    assert f"{NEW} published latest 1,043 +1,003 ✓ all 1 hold 3.0 s" in page
+    assert f"{OLD} published 40 –" in page
+
+
+def test_a_release_of_airflow_links_to_its_run_and_one_of_the_shell_does_not(steward: TestClient) -> None:
+    links = re.findall(r'href="([^"]*dag[^"]*)"', steward.get("/").text)
+    assert links == [f"../dags/wit_release/runs/manual__{one}" for one in (RUNNING, NEW, OLD)]
+
+
+def test_a_release_shows_its_numbers(steward: TestClient) -> None:
+    page = read(steward, f"/release/{NEW}/")
+    assert "WIT rows read 1,000 rows of selected images 50 images considered 1,048 images released 1,043" in page
+    assert "face 5 0.5 % released 1,043 99.5 % all 1,048" in page
+    assert "All 1 expectations hold." in page
+    assert "ab" * 32 in page
+    assert f"python -m pipelines verify {steward_place(page)}" in page
+
+
+def steward_place(page: str) -> str:
+    found = re.search(rf"\S+/releases/{NEW}", page)
+    assert found is not None
+    return found[0]
+
+
+def test_a_failed_release_says_what_failed_and_what_to_do(steward: TestClient) -> None:
+    page = read(steward, f"/release/{FAILED}/")
+    assert "No face above the threshold ledger.faces · error: not published · 3 unexpected" in page
+    assert "A face was released. Look at it." in page
+
+
+def test_a_release_that_is_being_made_has_a_page(steward: TestClient) -> None:
+    assert "Not validated yet; the next stage is describe_files" in read(steward, f"/release/{RUNNING}/")
+
+
+def test_settings_name_no_credentials(steward: TestClient, shelf: Store) -> None:
+    page = read(steward, f"/release/{FAILED}/")
+    assert "wit_files https://host/wit.tsv.gz" in page
+    assert "secret" not in page
+
+
+def test_two_releases_are_compared(steward: TestClient) -> None:
+    page = read(steward, f"/compare?before={OLD}&after={NEW}")
+    assert "face 2 5 +3" in page
+    assert "released 40 1,043 +1,003" in page
+    assert "missing 0 0 ±0" in page
+    assert "CC BY 4.0 40 1,000 +960" in page
+    assert "face_threshold 0.1 0.2" in page
+    assert "wit_files" not in page
+
+
+def test_the_links_between_the_pages_lead_somewhere(steward: TestClient) -> None:
+    for address in ("/", f"/release/{NEW}/", f"/compare?before={OLD}&after={NEW}"):
+        links = re.findall(r'(?:href|action)="([^"]*)"', steward.get(address).text)
+        for link in links:
+            if "dags/" not in link and link != "compare":
+                assert steward.get(unescape(link), follow_redirects=False).status_code == 200, (address, link)
+                steward.base_url = steward.base_url.copy_with(path="/")
+
+
+@pytest.mark.parametrize("address", [f"/release/{NEW}/", f"/release/{FAILED}/", f"/compare?before={OLD}&after={NEW}"])
+def test_markup_is_shown_as_text(steward: TestClient, address: str) -> None:
+    page = steward.get(address).text
+    assert "<script" not in page
+    assert "&lt;script&gt;alert(&#39;x&#39;)" in page
+
+
+def test_a_release_without_name_or_number_is_not_there(steward: TestClient) -> None:
+    for version in ("2027.01.01", "x", "%2e%2e", "2026.01.01%2f..%2f2026.01.01"):
+        assert steward.get(f"/release/{version}/").status_code == 404, version
+
+
+def test_a_store_that_cannot_be_read_is_said(steward: TestClient, shelf: Store) -> None:
+    store = Path(shelf.url)
+    (store / release_path(OLD, MANIFEST)).write_text("{")
+    answer = steward.get(f"/release/{OLD}/")
+    assert answer.status_code == 503
+    assert "is not valid JSON" in answer.text
+
+
+def test_an_empty_store_says_what_to_do(steward: TestClient, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("WIT_RELEASE_STORE", str(tmp_path / "nothing"))
+    assert "There is no release yet" in read(steward, "/")
+
+
+def test_the_store_is_that_of_the_form(
+    steward: TestClient, shelf: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    defaults = tmp_path / "defaults.json"
+    defaults.write_text(json.dumps({"store": shelf.url}))
+    monkeypatch.delenv("WIT_RELEASE_STORE")
+    monkeypatch.setenv("WIT_RELEASE_DEFAULTS", str(defaults))
+    assert NEW in read(steward, "/")

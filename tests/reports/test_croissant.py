@@ -1,0 +1,68 @@
+"""croissant.json: MLCommons' library validates it, and finds every file and every column."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines.engine.step import Context, release_path
+from pipelines.reports.croissant import croissant
+from tests.reports.making import facts
+
+mlcroissant = pytest.importorskip("mlcroissant", reason="needs the package mlcroissant")
+
+
+def validated(text: str, folder: Path) -> Any:
+    path = folder / "croissant.json"
+    path.write_text(text, encoding="utf-8")
+    return mlcroissant.Dataset(path)
+
+
+def test_mlcroissant_validates_it(tmp_path: Path) -> None:
+    dataset = validated(croissant(facts()), tmp_path)
+    issues = dataset.metadata.issues
+    assert (issues.errors, issues.warnings) == (set(), set())
+
+
+@pytest.mark.parametrize("version", ["2026.01.05", "2026.11.23.2"])
+def test_versions_are_semantic_ones(version: str, tmp_path: Path) -> None:
+    dataset = validated(croissant(facts(version=version)), tmp_path)
+    assert dataset.metadata.issues.warnings == set()
+
+
+def test_it_conforms_to_croissant_1_1() -> None:
+    assert json.loads(croissant(facts()))["conformsTo"] == "http://mlcommons.org/croissant/1.1"
+
+
+def test_every_file_has_checksum_and_size(published: Context) -> None:
+    store, version = published.store, published.version
+    described = store.read_json(release_path(version, "croissant.json"))
+    listed = {
+        one["contentUrl"]: (one["sha256"], one["contentSize"])
+        for one in described["distribution"]
+        if one["@type"] == "cr:FileObject"
+    }
+    files = store.read_json(release_path(version, "manifest.json"))["files"]
+    expected = {path: (entry["sha256"], f"{entry['bytes']} B") for path, entry in files.items()}
+    del expected["croissant.json"]
+    assert listed == expected
+
+
+def test_the_columns_are_those_of_the_files(published: Context) -> None:
+    from pipelines import joined, shards
+    from pipelines.tables import LEDGER
+
+    described = published.store.read_json(release_path(published.version, "croissant.json"))
+    columns = {
+        table["name"]: [field["name"].split("/", 1)[1] for field in table["field"]] for table in described["recordSet"]
+    }
+    assert columns == {
+        "images": joined.SCHEMA.names,
+        "captions": list(shards.CAPTION_COLUMNS),
+        "ledger": LEDGER.schema.names,
+    }
+
+
+def test_it_is_the_same_every_time() -> None:
+    assert croissant(facts()) == croissant(facts())

@@ -1,0 +1,129 @@
+"""pull_rows: which images are selected, what is kept of them, and what bad input gets."""
+
+import json
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from distributed import Client
+
+from pipelines.commons.names import partition_of
+from pipelines.engine.run import run_step
+from pipelines.engine.step import Context
+from pipelines.errors import StageFailed
+from pipelines.stages.pull_rows import STEPS
+from pipelines.store import Store
+from pipelines.tables import IMAGES, ROWS
+from tests.stages.making import context, read_table, url_of, write_wit
+
+CAPTION = "caption_reference_description"
+
+
+def pull(client: Client, context: Context) -> list[dict[str, int]]:
+    return [run_step(client, context, step).counts for step in STEPS]
+
+
+def test_an_image_with_a_caption_in_any_row_is_selected_with_all_its_rows(
+    client: Client, store: Store, tmp_path: Path
+) -> None:
+    first = write_wit(
+        tmp_path / "a.tsv.gz",
+        {"image_url": url_of("A.jpg"), "language": "en", CAPTION: "A letter"},
+        {"image_url": url_of("A.jpg"), "language": "de"},
+        {"image_url": url_of("B.jpg"), "language": "en"},
+        {"image_url": url_of("C.jpg"), "language": "en", CAPTION: "\u00a0\u3000 "},
+        {"language": "en", CAPTION: "no image"},
+    )
+    second = write_wit(tmp_path / "b.tsv", {"image_url": url_of("B.jpg"), "language": "fr", CAPTION: "Une lettre"})
+    this = context(store, first, second)
+    split, together, _ = pull(client, this)
+    assert split == {"rows_malformed": 0, "rows_read": 6, "rows_without_image_url": 1}
+    assert together == {"rows_of_selected_images": 4}
+    rows = [(row["image_url"], row["language"]) for row in read_table(this, ROWS).to_pylist()]
+    assert set(rows) == {
+        (url_of("A.jpg"), "de"),
+        (url_of("A.jpg"), "en"),
+        (url_of("B.jpg"), "en"),
+        (url_of("B.jpg"), "fr"),
+    }
+    assert len(rows) == 4
+    assert sorted(read_table(this, IMAGES).column("name").to_pylist()) == ["A.jpg", "B.jpg"]
+
+
+def test_every_spelling_of_a_url_is_the_same_image(client: Client, store: Store, tmp_path: Path) -> None:
+    encoded = url_of("Crème_brûlée.jpg")
+    spellings = [
+        encoded,
+        encoded.replace("https", "http"),
+        encoded.replace("%C3%A8", "è").replace("%C3%BB", "û").replace("%C3%A9", "é"),
+        encoded + "?utm_source=wit",
+    ]
+    path = write_wit(tmp_path / "a.tsv", *[{"image_url": url, CAPTION: "Dessert"} for url in spellings])
+    this = context(store, path)
+    pull(client, this)
+    images = read_table(this, IMAGES).to_pylist()
+    assert [(image["image_url"], image["name"], image["site"]) for image in images] == [
+        (encoded, "Crème_brûlée.jpg", "commons")
+    ]
+    assert images[0]["metadata_url"] == "https://commons.wikimedia.org/wiki/File:Cr%C3%A8me_br%C3%BBl%C3%A9e.jpg"
+    assert sorted(read_table(this, ROWS).column("wit_image_url").to_pylist()) == sorted(spellings)
+
+
+def test_images_that_are_not_on_commons_are_kept_for_the_ledger(client: Client, store: Store, tmp_path: Path) -> None:
+    local = "https://upload.wikimedia.org/wikipedia/en/a/a9/Example.jpg"
+    elsewhere = "https://example.org/picture.jpg"
+    path = write_wit(tmp_path / "a.tsv", *[{"image_url": url, CAPTION: "x"} for url in (local, elsewhere)])
+    this = context(store, path)
+    pull(client, this)
+    sites = {image["image_url"]: image["site"] for image in read_table(this, IMAGES).to_pylist()}
+    assert sites == {local: "en.wikipedia", elsewhere: None}
+
+
+def test_every_row_is_in_the_partition_of_its_image(client: Client, store: Store, tmp_path: Path) -> None:
+    names = [f"Picture_{number}.jpg" for number in range(50)]
+    path = write_wit(tmp_path / "a.tsv", *[{"image_url": url_of(name), CAPTION: "x"} for name in names])
+    this = context(store, path)
+    pull(client, this)
+    for index in range(4):
+        with store.open(f"work/images/part-{index:05d}.parquet") as file:
+            found = pq.read_table(file).to_pylist()
+        assert {partition_of(image["name"], 4) for image in found} <= {index}
+        assert [image["image_url"] for image in found] == sorted(image["image_url"] for image in found)
+
+
+def test_bad_rows_are_quarantined_with_file_and_line(client: Client, store: Store, tmp_path: Path) -> None:
+    good = {"image_url": url_of("A.jpg"), CAPTION: "x"}
+    path = write_wit(tmp_path / "a.tsv", good, b"one\ttwo", good | {"original_width": "wide"})
+    this = context(store, path, max_bad_rows_share=0.9)
+    split, _, _ = pull(client, this)
+    assert (split["rows_read"], split["rows_malformed"]) == (3, 2)
+    quarantined = store.read_json("work/quarantine/file-00000.json")
+    assert [(row["file"], row["line"], row["reason"]) for row in quarantined] == [
+        (path, 3, "2 columns instead of 17"),
+        (path, 4, "original_width: 'wide' is no number"),
+    ]
+
+
+def test_too_many_bad_rows_stop_the_run_and_say_where_they_are(client: Client, store: Store, tmp_path: Path) -> None:
+    path = write_wit(tmp_path / "a.tsv", b"one\ttwo", b"one")
+    with pytest.raises(
+        StageFailed, match=r"a\.tsv: 2 of 2 rows are malformed.*line 2: 2 columns.*quarantine/file-00000"
+    ):
+        pull(client, context(store, path))
+    assert len(json.loads((Path(store.url) / "work/quarantine/file-00000.json").read_text())) == 2
+    assert not store.files("work/rows")
+
+
+def test_a_missing_file_is_named(client: Client, store: Store, tmp_path: Path) -> None:
+    with pytest.raises(StageFailed, match=r"no\.tsv\.gz is not there"):
+        pull(client, context(store, str(tmp_path / "no.tsv.gz")))
+
+
+def test_only_a_wit_file_that_changed_is_read_again(client: Client, store: Store, tmp_path: Path) -> None:
+    first = write_wit(tmp_path / "a.tsv", {"image_url": url_of("A.jpg"), CAPTION: "x"})
+    second = write_wit(tmp_path / "b.tsv", {"image_url": url_of("B.jpg"), CAPTION: "x"})
+    this = context(store, first, second)
+    pull(client, this)
+    write_wit(tmp_path / "b.tsv", {"image_url": url_of("B.jpg"), CAPTION: "another caption"})
+    summaries = [run_step(client, this, step) for step in STEPS]
+    assert [summary.skipped for summary in summaries] == [1, 0, 4]  # the images are the same, only a caption differs
