@@ -7,34 +7,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from moto.server import ThreadedMotoServer
 
 from pipelines.errors import StoreError
 from pipelines.store import Store
+from tests.s3 import s3_server
 
 
 @pytest.fixture(scope="module")
 def s3_url() -> Iterator[str]:
-    """Start an S3 server on loopback."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    known = {name: os.environ.get(name) for name in ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
-    os.environ |= {
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-    }
-    import s3fs
-
-    s3fs.S3FileSystem().mkdir("releases-bucket")
-    yield "s3://releases-bucket"
-    for name, value in known.items():
-        if value is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = value
-    server.stop()
+    with s3_server() as url:
+        yield url
 
 
 @pytest.fixture(params=["disk", "s3"])
