@@ -73,3 +73,13 @@ def run_and_kill(
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+
+def peak_memory() -> int:
+    """Return the most memory that this program has held at once, in bytes.
+
+    ``getrusage`` tells that of the process that started this one, where that was larger: Linux keeps its peak over
+    ``fork`` and ``exec``. The high-water mark of the address space, which ``exec`` makes anew, is this program's own.
+    """
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) << 10

@@ -15,7 +15,6 @@ import gzip
 import hashlib
 import io
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -35,6 +34,7 @@ from pipelines.engine.step import Context, FileStep, Step, release_path, table_p
 from pipelines.stages import embed_images, write_shards
 from pipelines.store import Store
 from pipelines.tables import EMBEDDINGS, FETCHED, KEY, LEDGER, PIXELS, ROWS, Outcome, Table
+from tests.running import peak_memory
 from tests.shared import SHARED
 from tests.stages.making import context, nulls, write_table_in_parts
 
@@ -224,13 +224,13 @@ def whole_shard(folder: Path, count: int, name: str) -> None:
     """Run one step over a filled store, in this process alone; print what it took as JSON."""
     this = context(Store(str(folder)), partitions=1)
     step = next(step for step in STEPS if step.name == name)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_memory()
     seconds = make(this, step)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    peak = peak_memory()
     size = 0
     if isinstance(step, FileStep):
         size = sum(this.store.size(path) for path in this.store.files("releases/2026.01.01"))
-    print(json.dumps({"seconds": seconds, "peak": peak * 1024, "before": before * 1024, "size": size}))
+    print(json.dumps({"seconds": seconds, "peak": peak, "before": before, "size": size}))
 
 
 def simulate(folder: Path, count: int, number: int) -> None:

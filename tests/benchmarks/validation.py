@@ -8,7 +8,6 @@ Whole WIT has some 6.5 million images.
 
 import argparse
 import logging
-import resource
 import tempfile
 import time
 from collections.abc import Iterator
@@ -24,6 +23,7 @@ from pipelines.quality.judging import judge
 from pipelines.quality.verdict import Verdict
 from pipelines.store import Store
 from pipelines.tables import MEASUREMENTS, Outcome
+from tests.running import peak_memory
 
 _BATCH = 50_000
 _FEW = 1_000
@@ -135,7 +135,7 @@ def main() -> None:
 
 
 def _peak() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    return peak_memory() / 1e9
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """Measures a partition with many pictures; prints the bytes of its pixel shard's text and how far memory grew."""
 
 import hashlib
-import resource
 import sys
 
 import numpy as np
@@ -13,13 +12,10 @@ from pipelines.engine.step import release_path
 from pipelines.store import Store
 from pipelines.tables import IMAGES, KEY, LEDGER, Outcome
 from tests.quality.small_release import VERSION, SmallRelease, picture
+from tests.running import peak_memory
 
 SHARD = "part-00000"
 PICTURE = picture(300, 300) + b"\0" * 30_000
-
-
-def peak() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def main(folder: str, count: int) -> None:
@@ -45,9 +41,9 @@ def main(folder: str, count: int) -> None:
     ledger = pa.Table.from_pylist([{KEY: url, **known} for url in urls], schema=LEDGER.schema)
     release.parquet(shards.ledger_shard(SHARD), ledger)
     release.table(IMAGES, SHARD, [{KEY: url, "name": name} for name, url in zip(names, urls, strict=True)])
-    before = peak()
+    before = peak_memory()
     release.measure()
-    print(text, peak() - before)
+    print(text, peak_memory() - before)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ The pictures are one and the same JPEG of some 30 KB, served from this process's
 import asyncio
 import gzip
 import io
-import resource
 import sys
 import threading
 from pathlib import Path
@@ -25,6 +24,7 @@ from pipelines.engine.step import Context, table_path
 from pipelines.stages import decide, fetch_images, pull_rows, write_shards
 from pipelines.store import Store
 from pipelines.tables import CANDIDATES, DESCRIPTIONS, FACES, IMAGES, KEY, WIT_COLUMNS
+from tests.running import peak_memory
 from tests.stages.making import context, nulls, write_table
 
 
@@ -73,8 +73,7 @@ def run(stage: ModuleType, this: Context) -> None:
     for step in stage.STEPS:
         for key in step.keys(this):
             make_partition(this, step, key, lambda rows: None, lambda kind: LocalLeases(8))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    print(stage.__name__.rsplit(".", 1)[-1], peak, flush=True)
+    print(stage.__name__.rsplit(".", 1)[-1], peak_memory(), flush=True)
 
 
 def main(folder: Path, count: int) -> None:
