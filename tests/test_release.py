@@ -18,6 +18,7 @@ from PIL import Image
 
 from pipelines.demo.server import DemoCommons
 from pipelines.shards import read_captions, read_embeddings, read_pixels
+from pipelines.stages import find_deletion_candidates
 from tests.running import options, run, run_and_kill
 from tests.shared import shared
 
@@ -92,13 +93,10 @@ def pixels(store: Path) -> dict[str, tuple[bytes, str]]:
 
 
 def content(store: Path, version: str = VERSION) -> dict[str, str]:
-    """Return the digest of every file of a release but the Data Docs, which tell when they were made."""
+    """Return the digest of every file of a release."""
     folder = release(store, version)
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    names = {str(path.relative_to(folder)): path for path in files}
-    return {
-        name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in names.items() if "quality/" not in name
-    }
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
 def test_the_release_has_its_files(store: Path) -> None:
@@ -245,12 +243,13 @@ MIDDLES = {
 """What appears in the store in the middle of each stage."""
 
 
-@pytest.mark.xfail(strict=False, reason="not yet seen to pass to its end: make it strict once it was")
 @pytest.mark.timeout(1200)  # eleven runs
 def test_killed_in_every_stage_it_goes_on_and_the_release_is_the_same(
     commons: Commons, store: Path, tmp_path: Path
 ) -> None:
+    """No partition that was finished is made again, but for the candidates, whom publish asks after a last time."""
     arguments = ("run", *options({**commons.settings, "store": tmp_path}))
+    asked_again = {tmp_path / "work" / step.name for step in find_deletion_candidates.STEPS}
     finished: dict[Path, int] = {}
     for stage, place in MIDDLES.items():
         path = tmp_path / place
@@ -263,6 +262,8 @@ def test_killed_in_every_stage_it_goes_on_and_the_release_is_the_same(
         assert run_and_kill(in_the_middle, *arguments, env=commons.env), f"{stage} ended before it could be killed"
         assert not (tmp_path / "releases/latest.json").exists(), stage
         for table, written in finished.items():
+            if stage == "publish" and table.parent in asked_again:
+                continue
             assert table.stat().st_mtime_ns == written, f"{table} was made again after the crash in {stage}"
         finished |= {table: table.stat().st_mtime_ns for table in (tmp_path / "work").rglob("*.parquet")}
     make(commons, tmp_path)
