@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 WIT = "https://storage.googleapis.com/gresearch/wit/"
 
+_VERSION = r"^(\d{4}\.\d{2}\.\d{2}(\.\d+)?)?$"
+
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -33,8 +35,13 @@ class ReleaseConfig(BaseModel):
     )
     version: str = Field(
         default="",
-        pattern=r"^(\d{4}\.\d{2}\.\d{2}(\.\d+)?)?$",
+        pattern=_VERSION,
         description="Name of the release, YYYY.MM.DD or YYYY.MM.DD.N. Empty: today's date, numbered if it is taken.",
+    )
+    base: str = Field(
+        default="",
+        pattern=_VERSION,
+        description="The published release that this one follows: changes/ says what is different. Empty: the newest.",
     )
     store: str = Field(
         default="./store",

@@ -5,7 +5,8 @@ a release: the manifest is written after everything else has been checked, and `
 """
 
 import datetime
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from pipelines.config import ReleaseConfig
@@ -25,12 +26,13 @@ def run_path(version: str, path: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """A release that is being made: who began it, and with which settings."""
+    """A release that is being made: who began it, with which settings, and which release it follows."""
 
     version: str
     run: str
     config: dict[str, Any]
     started: str
+    base: str = ""
 
 
 def begin(config: ReleaseConfig, run: str) -> Context:
@@ -44,7 +46,7 @@ def begin(config: ReleaseConfig, run: str) -> Context:
         What the stages need.
 
     Raises:
-        ReleaseError: a release of that name is published already, or was begun with other settings.
+        ReleaseError: a release of that name is published already, or there is no release of the base's name.
         StoreError: the store cannot be written.
 
     """
@@ -60,10 +62,21 @@ def begin(config: ReleaseConfig, run: str) -> Context:
     known = store.read_json(run_path(version, "begun.json"))
     if known is not None:
         started = known["started"]
-    store.write_json(
-        run_path(version, "begun.json"), {"version": version, "run": run, "config": settings, "started": started}
-    )
-    return Context(config, version, store, observation=version)
+    base = _base(store, config, version, known)
+    begun = Begun(version, run, settings, started, base)
+    store.write_json(run_path(version, "begun.json"), asdict(begun))
+    return Context(config, version, store, observation=version, base=base)
+
+
+def _base(store: Store, config: ReleaseConfig, version: str, known: Mapping[str, Any] | None) -> str:
+    """Return the release that this one follows; a run that goes on keeps the one that it began with."""
+    if config.base:
+        if config.base == version or not is_published(store, config.base):
+            raise ReleaseError(f"base: {version} cannot follow {config.base}: {store.url} holds no such release")
+        return config.base
+    if known is not None:
+        return str(known.get("base", ""))
+    return newest_published(store) or ""
 
 
 def read_begun(store: Store, version: str) -> Begun:
@@ -88,7 +101,8 @@ def context_of(store: Store, version: str) -> Context:
 
     """
     begun = read_begun(store, version)
-    return Context(ReleaseConfig.parse(begun.config | {"store": store.url}), version, store, observation=version)
+    config = ReleaseConfig.parse(begun.config | {"store": store.url})
+    return Context(config, version, store, observation=version, base=begun.base)
 
 
 def versions(store: Store) -> list[str]:

@@ -52,6 +52,7 @@ class Context:
         store: where everything is.
         observation: names the moment at which the world was looked at. What Commons said belongs to one observation:
             a resumed run goes on with it, the next release asks again.
+        base: the published release that this one follows and is compared with; empty: it is the first.
 
     """
 
@@ -59,6 +60,7 @@ class Context:
     version: str
     store: Store
     observation: str
+    base: str = ""
 
 
 def shard_name(index: int) -> str:

@@ -63,6 +63,7 @@ class Facts:
 
     Args:
         version: name of the release.
+        base: name of the release that it follows; empty: it is the first.
         config: its settings.
         inputs: the WIT files.
         caption_rows: WIT rows of the selected images.
@@ -77,6 +78,7 @@ class Facts:
     """
 
     version: str
+    base: str
     config: ReleaseConfig
     inputs: tuple[Input, ...]
     caption_rows: int
@@ -115,6 +117,7 @@ def gather(context: Context) -> Facts:
     outcomes, formats, licences = _ledger(context)
     return Facts(
         version=context.version,
+        base=context.base,
         config=context.config,
         inputs=tuple(_input(context, number, name) for number, name in enumerate(context.config.wit_files)),
         caption_rows=sum(_made(context, ROWS.name, key).rows for key in shard_keys(context)),

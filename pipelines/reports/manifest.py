@@ -14,7 +14,9 @@ from pipelines.reports.facts import Facts, public_name
 FORMAT = 1
 """Raised when a reader of manifests must know better."""
 
-_PRIVATE = frozenset({"store", "media_url", "api_url", "workers", "connections", "bits_per_second", "agreement"})
+_PRIVATE = frozenset(
+    {"base", "store", "media_url", "api_url", "workers", "connections", "bits_per_second", "agreement"}
+)
 
 _SOFTWARE = (
     "wit-release",
@@ -39,9 +41,10 @@ def manifest(facts: Facts) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "version": facts.version,
+        "base": facts.base or None,
         "stand_in": facts.config.stand_in,
         "settings": settings,
-        "software": {"python": platform.python_version(), **{name: version(name) for name in _SOFTWARE}},
+        "software": {"python": platform.python_version(), **{name: _public_version(name) for name in _SOFTWARE}},
         "inputs": [asdict(one) for one in facts.inputs],
         "models": [asdict(model) for model in facts.models],
         "counts": {
@@ -56,3 +59,8 @@ def manifest(facts: Facts) -> dict[str, Any]:
         },
         "files": {file.path: {"bytes": file.bytes, "sha256": file.sha256, "rows": file.rows} for file in facts.files},
     }
+
+
+def _public_version(name: str) -> str:
+    """Return a version without the mark of its build: torch's ``+cpu`` tells of the machine that published."""
+    return version(name).partition("+")[0]

@@ -18,6 +18,7 @@ SETTINGS: dict[str, Any] = {
 def facts(settings: dict[str, Any] | None = None, **changes: Any) -> Facts:
     counts = {outcome: number * 100 for number, outcome in enumerate(Outcome)}
     made = Facts(
+        base="",
         version="2026.11.23",
         config=ReleaseConfig.parse({**SETTINGS, **(settings or {})}),
         inputs=(Input("https://storage.example/wit.tsv.gz", 12_000, 7, 3, "ab" * 32),),
