@@ -15,11 +15,12 @@ import gzip
 import hashlib
 import io
 import json
+import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -220,50 +221,61 @@ STEPS: tuple[Step, ...] = tuple(
 )
 
 
-def whole_shard(folder: Path, count: int, name: str) -> None:
+def whole_shard(folder: Path, name: str) -> None:
     """Run one step over a filled store, in this process alone; print what it took as JSON."""
     this = context(Store(str(folder)), partitions=1)
     step = next(step for step in STEPS if step.name == name)
-    before = peak_memory()
+    began = time.perf_counter()
     seconds = make(this, step)
-    peak = peak_memory()
+    wall = time.perf_counter() - began
     size = 0
     if isinstance(step, FileStep):
         size = sum(this.store.size(path) for path in this.store.files("releases/2026.01.01"))
-    print(json.dumps({"seconds": seconds, "peak": peak, "before": before, "size": size}))
+    print(json.dumps({"seconds": seconds, "wall": wall, "peak": peak_memory(), "size": size}))
 
 
 def simulate(folder: Path, count: int, number: int) -> None:
     """Print what whole shards take, step by step, and what 6.5 million images would."""
     took: dict[str, list[dict[str, float]]] = {step.name: [] for step in STEPS}
-    for shard in range(number):
-        store = folder / f"store-{shard}"
-        fill(context(Store(str(store)), partitions=1), count)
-        before = 0.0
-        for step in STEPS:
-            done = subprocess.run(
-                [sys.executable, "-m", "tests.benchmarks.shards", "--step", step.name, "--store", str(store)],
-                capture_output=True,
-                text=True,
-                check=True,
-            )
-            measured = json.loads(done.stdout)
-            if measured["size"]:
-                measured["size"], before = measured["size"] - before, measured["size"]
-            took[step.name].append(measured)
+    for _ in range(number):
+        with tempfile.TemporaryDirectory(dir=folder) as store:
+            fill(context(Store(store), partitions=1), count)
+            before = 0.0
+            for step in STEPS:
+                measured = in_a_process_of_its_own(step, Path(store))
+                if measured["size"]:
+                    measured["size"], before = measured["size"] - before, measured["size"]
+                took[step.name].append(measured)
     factor = ALL_IMAGES / count
     print(f"{number} shards of {count} images each: means for a shard, greatest peak of memory; 6.5 M images\n")
-    print("| written | CPU s | peak MB | MB | CPU h for 6.5 M | GB for 6.5 M |")
-    print("| --- | ---: | ---: | ---: | ---: | ---: |")
+    print("| step | CPU s | seconds | peak MB | MB | CPU h for 6.5 M | GB for 6.5 M |")
+    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
+    totals = dict.fromkeys(("seconds", "wall", "size"), 0.0)
     for name, measured_ in took.items():
-        seconds = sum(one["seconds"] for one in measured_) / number
-        size = sum(one["size"] for one in measured_) / number
-        peak = max(one["peak"] for one in measured_)
-        print(
-            f"| {name} | {seconds:.1f} | {peak / 1e6:.0f} | {size / 1e6:,.0f} | {seconds * factor / 3600:.1f} "
-            f"| {size * factor / 1e9:,.0f} |",
-            flush=True,
-        )
+        means = {unit: sum(one[unit] for one in measured_) / number for unit in totals}
+        totals = {unit: totals[unit] + means[unit] for unit in totals}
+        show_step(name, means, max(one["peak"] for one in measured_), factor)
+    show_step("all", totals, max(one["peak"] for measured_ in took.values() for one in measured_), factor)
+    print(f"\nload average of the machine at the end: {os.getloadavg()[0]:.1f}")
+
+
+def in_a_process_of_its_own(step: Step, store: Path) -> dict[str, float]:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.benchmarks.shards", "--step", step.name, "--store", str(store)],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    return dict(json.loads(done.stdout))
+
+
+def show_step(name: str, means: Mapping[str, float], peak: float, factor: float) -> None:
+    seconds, wall, size = (means[unit] for unit in ("seconds", "wall", "size"))
+    print(
+        f"| {name} | {seconds:.1f} | {wall:.1f} | {peak / 1e6:.0f} | {size / 1e6:,.0f} | {seconds * factor / 3600:.1f} "
+        f"| {size * factor / 1e9:,.0f} |",
+        flush=True,
+    )
 
 
 def main() -> None:
@@ -275,7 +287,7 @@ def main() -> None:
     parser.add_argument("--store", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.step:
-        whole_shard(options.store, options.images, options.step)
+        whole_shard(options.store, options.step)
         return
     with tempfile.TemporaryDirectory() as folder:
         if options.shards:
