@@ -2,6 +2,7 @@
 # make ui      keep both running, for a browser
 # make test    the tests        make check    lint and types
 # make stop    stop what a killed demo or ui left behind
+# make spark-env  an environment for the test with PySpark, which needs Java
 # make clean   remove what make made: .venv, .airflow, build and the demo's store
 
 VENV := .venv
@@ -10,12 +11,13 @@ SYSTEM_PYTHON ?= $(shell command -v python3.11 || command -v python3)
 # uv does not read pip's configuration; pip, which does, is the way where uv finds no index.
 FIND_LINKS := $(if $(PIP_FIND_LINKS),$(addprefix --find-links ,$(PIP_FIND_LINKS)))
 INSTALLED := $(VENV)/.installed
+SPARK := pyspark==4.3.0 pillow==13.0.0
 
 # Airflow and Dask start many processes; without compiled modules each of them takes twice as long to begin.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo ui test check format stop airflow-env clean
+.PHONY: help install demo ui test check format stop airflow-env spark-env clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -45,6 +47,15 @@ stop: $(INSTALLED)
 
 airflow-env: $(INSTALLED)
 	@$(PYTHON) -m pipelines.demo.run environment
+
+spark-env: build/spark/.installed
+
+# Not in the lock: Great Expectations imports PySpark, slowly, wherever it finds it.
+build/spark/.installed: $(INSTALLED)
+	@$(PYTHON) -m venv --clear build/spark
+	@$(VENV)/bin/uv pip install --quiet --python build/spark/bin/python $(FIND_LINKS) $(SPARK) \
+	|| build/spark/bin/python -m pip install -qq $(SPARK)
+	@touch $@
 
 test: $(INSTALLED)
 	@$(PYTHON) -m pytest
