@@ -18,7 +18,11 @@ from pipelines.errors import SettingError
 
 DEFAULTS = "WIT_RELEASE_DEFAULTS"
 
-_SECTIONS = {"image_width": "Rules for pictures", "workers": "Where it runs"}
+_SECTIONS = {
+    "image_width": "Rules for pictures",
+    "drift_fewest_images": "Whether it may be published",
+    "workers": "Where it runs",
+}
 """Sections that the form folds away, by the field that each begins with. What comes before them stands open: what to
 release, from where and as whom."""
 

@@ -131,6 +131,32 @@ class ReleaseConfig(BaseModel):
         default=["Delete"], description="Files that transclude one of these templates are deletion candidates."
     )
 
+    # Whether it may be published
+    drift_fewest_images: int = Field(
+        default=100,
+        ge=1,
+        description="Compare the release with the one before, unless that has fewer images: chance would explain it.",
+    )
+    drift_images: Share = Field(
+        default=0.1, description="Warn when there are by more than this share fewer or more images than last time."
+    )
+    drift_outcomes: Share = Field(
+        default=0.05, description="Warn when the share of an outcome has moved by more than this since last time."
+    )
+    drift_languages: Share = Field(
+        default=0.5, description="Warn when a language has by more than this share fewer or more rows than last time."
+    )
+    drift_mean_embedding: Share = Field(
+        default=0.02,
+        description="Warn when the mean embedding has turned by more than this since last time (1 less the cosine).",
+    )
+    accept: str = Field(
+        default="",
+        max_length=500,
+        description="Publish the release although it has warnings, for this reason, in words. It becomes public. "
+        "Errors cannot be accepted.",
+    )
+
     # Where it runs
     workers: int = Field(
         default=0, ge=0, description="Processes on this machine when no Dask cluster is given. 0: one per core."

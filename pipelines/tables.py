@@ -274,7 +274,7 @@ PARQUET_FILES = files_table("parquet_files")
 
 MEASUREMENTS = _table(
     "measurements",
-    ("about", pa.string()),  # "image", "file" or "language": what the row measures; the other columns are null
+    ("about", pa.string()),  # "image", "file", "language" or "drift": what the row measures; other columns are null
     ("partition", pa.string()),
     # An image, wherever in the release's files its URL stands. Null: does not apply, or the file could not be read.
     (KEY, pa.string()),
@@ -328,8 +328,18 @@ MEASUREMENTS = _table(
     ("receipt_bytes", pa.int64()),
     ("receipt_sha256", pa.string()),
     ("size_ratio", pa.float64()),  # bytes over the mean of its folder; null in small releases
+    ("embedding_sum", pa.list_(pa.float64())),  # of an embedding file: the sum of its whole, finite embeddings
+    ("embeddings_summed", pa.int64()),
     # A language of caption rows
     ("language", pa.string()),
     ("language_rows", pa.int64()),
+    # A number of this release and of the published one before it
+    ("drift_of", pa.string()),
+    ("before", pa.float64()),
+    ("now", pa.float64()),
+    ("images_moved", pa.float64()),  # over those before
+    ("outcome_share_moved", pa.float64()),
+    ("language_moved", pa.float64()),  # rows, over those before
+    ("mean_embedding_moved", pa.float64()),  # 1 less the cosine of the angle between the two
 )
 """What validation measured in the release's own files; the expectations are about these columns."""

@@ -1,7 +1,7 @@
 """One table of all measurements: what the expectations are held against, and what the report draws from."""
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import IO
 
 import pyarrow as pa
@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from pipelines import shards
 from pipelines.engine.step import Context, release_path, table_path
+from pipelines.quality.drift import Drift, Summed, compare, sum_up
 from pipelines.quality.measured import File, as_tables
 from pipelines.quality.partition import measured_paths
 from pipelines.releases import run_path
@@ -58,10 +59,28 @@ def collect(context: Context, keys: Sequence[str]) -> int:
                     table = _with_size_ratio(pa.Table.from_batches([batch]), means)
                     sink.write_table(table)
                     written.rows += table.num_rows
-        for table in as_tables(_strays(context, keys), ""):
+        for table in (*as_tables(_strays(context, keys), ""), *as_tables(_drift(context, keys), "")):
             sink.write_table(table)
             written.rows += table.num_rows
     return written.rows
+
+
+def _drift(context: Context, keys: Sequence[str]) -> list[Drift]:
+    """Compare the release with the one that it follows, where that one's measurements are kept."""
+    if not context.base or not context.store.exists(measurements_path(context.base)):
+        return []
+    with open_measurements(context.store, context.base) as file:
+        before = sum_up([file])
+    return compare(before, _summed(context, keys), context.config.drift_fewest_images)
+
+
+def _summed(context: Context, keys: Sequence[str]) -> Summed:
+    def files() -> Iterator[IO[bytes]]:
+        for key in keys:
+            with context.store.open(table_path(MEASUREMENTS.name, key)) as file:
+                yield file
+
+    return sum_up(files())
 
 
 def _mean_sizes(context: Context, keys: Sequence[str]) -> dict[str, float]:

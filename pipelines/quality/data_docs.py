@@ -99,7 +99,7 @@ def _index(verdict: Verdict) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1.0">\n'
         f"<title>Quality of release {verdict.version}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n"
         f"<h1>Quality of release {verdict.version}</h1>\n"
-        f'<p class="verdict {state}">The release {state}: {counts}.</p>\n'
+        f'<p class="verdict {state}">The release {state}: {counts}. {html.escape(verdict.comparison)}</p>\n'
         f"<p>What was measured, suite by suite, as Great Expectations shows it: {links}.</p>\n"
         f"{''.join(_rows(verdict))}</main>\n</body>\n</html>\n"
     )

@@ -6,6 +6,7 @@ import numpy as np
 
 from pipelines import shards
 from pipelines.quality.measured import File, Images
+from pipelines.tables import EMBEDDINGS
 
 
 def measure_embeddings(shard: IO[bytes], file: File, images: Images) -> None:
@@ -13,7 +14,7 @@ def measure_embeddings(shard: IO[bytes], file: File, images: Images) -> None:
 
     Args:
         shard: the gzipped file.
-        file: its measurements: rows are counted.
+        file: its measurements: rows are counted, and whole, finite embeddings added up.
         images: measurements of the partition's images.
 
     Raises:
@@ -22,6 +23,8 @@ def measure_embeddings(shard: IO[bytes], file: File, images: Images) -> None:
     """
     before = ""
     file.rows = 0
+    total = np.zeros(EMBEDDINGS.schema.field("embedding").type.list_size)
+    summed = 0
     for number, fields in shards.read_lines(shard):
         file.rows = number
         url = fields[0]
@@ -42,3 +45,7 @@ def measure_embeddings(shard: IO[bytes], file: File, images: Images) -> None:
         if finite.any():
             image.embedding_min = float(vector[finite].min())
             image.embedding_spread = float(vector[finite].max() - vector[finite].min())
+        if finite.all() and len(vector) == len(total):
+            total += vector
+            summed += 1
+    file.embedding_sum, file.embeddings_summed = total, summed

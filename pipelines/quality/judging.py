@@ -26,7 +26,7 @@ from pipelines.tables import KEY
 
 log = logging.getLogger(__name__)
 
-_LABELS = ("partition", KEY, "path", "language")
+_LABELS = ("partition", KEY, "path", "language", "drift_of", "before", "now")
 """What tells a reader which row is meant."""
 
 
@@ -45,7 +45,7 @@ def judge(context: Context, data_docs: bool = True) -> Verdict:
     with tempfile.TemporaryDirectory(prefix="wit-release-") as folder:
         project = _Project(Path(folder), context)
         judgements = tuple(judgement for suite in suites for judgement in project.judge(suite))
-        verdict = Verdict(context.version, judgements, _outcomes(context))
+        verdict = Verdict(context.version, judgements, *_summary(context))
         if data_docs:
             write_data_docs(context.store, verdict, project.build_data_docs())
     for judgement in (*verdict.errors, *verdict.warnings):
@@ -54,10 +54,13 @@ def judge(context: Context, data_docs: bool = True) -> Verdict:
     return verdict
 
 
-def _outcomes(context: Context) -> dict[str, int]:
+def _summary(context: Context) -> tuple[dict[str, int], str]:
+    """Return the images by outcome, and the release that this one was compared with."""
     with open_measurements(context.store, context.version) as file:
-        counted = pc.value_counts(pq.read_table(file, columns=["outcome"]).column("outcome").drop_null())
-    return dict(sorted((str(one["values"]), one["counts"].as_py()) for one in counted))
+        table = pq.read_table(file, columns=["outcome", "drift_of"])
+    counted = pc.value_counts(table.column("outcome").drop_null())
+    outcomes = dict(sorted((str(one["values"]), one["counts"].as_py()) for one in counted))
+    return outcomes, context.base if len(table.column("drift_of").drop_null()) else ""
 
 
 class _Project:
@@ -161,7 +164,7 @@ def _judgement(
     columns = [expectation["kwargs"][key] for key in COLUMN_ARGUMENTS if key in expectation["kwargs"]]
     examples: list[Mapping[str, Any]] = []
     for row in _example_rows(result):
-        named = {name: value for name, value in labels[row].items() if value}
+        named = {name: value for name, value in labels[row].items() if value not in (None, "")}
         examples.append(named | {name: _plain(frame[name].iloc[row]) for name in columns if name not in named})
     observed = result.result.get("observed_value")
     if result.exception_info.get("raised_exception", True):  # it has another shape where a metric failed

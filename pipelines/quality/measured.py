@@ -1,4 +1,4 @@
-"""What was measured, row by row: an image, a file, or a language of the caption rows.
+"""What was measured, row by row: an image, a file, a language of the caption rows, or what moved since last time.
 
 The fields are columns of the measurements table, where they are explained. Null means that a measurement does not apply
 or could not be taken; expectations pass over nulls, so that one damaged file fails the expectation about that file and
@@ -8,8 +8,10 @@ not every other one as well.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 
+import numpy as np
 import pyarrow as pa
 
+from pipelines.quality.drift import Drift
 from pipelines.tables import MEASUREMENTS
 
 _BATCH = 4096
@@ -75,6 +77,8 @@ class File:
     receipt_bytes: int | None = None
     receipt_sha256: str | None = None
     size_ratio: float | None = None
+    embedding_sum: np.ndarray | None = None
+    embeddings_summed: int | None = None
 
     @property
     def whole(self) -> bool:
@@ -105,10 +109,12 @@ class Images(dict[str, Image]):
         return self[url]
 
 
-_ABOUT = {Image: "image", File: "file", Language: "language"}
+_ABOUT = {Image: "image", File: "file", Language: "language", Drift: "drift"}
+
+Rows = Sequence[Image] | Sequence[File] | Sequence[Language] | Sequence[Drift]
 
 
-def as_tables(rows: Sequence[Image] | Sequence[File] | Sequence[Language], partition: str) -> Iterator[pa.Table]:
+def as_tables(rows: Rows, partition: str) -> Iterator[pa.Table]:
     """Return measurements of one kind as rows of the measurements table, some thousand at a time."""
     for start in range(0, len(rows), _BATCH):
         some = rows[start : start + _BATCH]

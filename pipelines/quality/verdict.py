@@ -52,11 +52,20 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What is held of a release: it may be published if `success`. `outcomes` are the numbers of its ledger."""
+    """What is held of a release.
+
+    Args:
+        version: of the release.
+        expectations: all of them.
+        outcomes: images by outcome, as the release's ledger has them.
+        compared_with: the release before it; empty: there was none, or one of too few images.
+
+    """
 
     version: str
     expectations: tuple[Judgement, ...]
     outcomes: Mapping[str, int]
+    compared_with: str = ""
 
     @property
     def errors(self) -> list[Judgement]:
@@ -65,13 +74,20 @@ class Verdict:
 
     @property
     def warnings(self) -> list[Judgement]:
-        """What does not hold, but may be accepted."""
+        """What does not hold, but may be accepted for a reason."""
         return [one for one in self.expectations if not one.success and one.severity != "critical"]
 
     @property
     def success(self) -> bool:
-        """Whether nothing stands in the way of publication."""
+        """Whether there are no errors: it may be published, if there are warnings only for a reason."""
         return not self.errors
+
+    @property
+    def comparison(self) -> str:
+        """What the release was compared with, as a sentence."""
+        if self.compared_with:
+            return f"Compared with release {self.compared_with}, which it follows."
+        return "Compared with no earlier release: there is none, or one of too few images."
 
 
 def _path(version: str) -> str:
@@ -88,6 +104,7 @@ def write_verdict(store: Store, verdict: Verdict) -> None:
             "errors": [one.name for one in verdict.errors],
             "warnings": [one.name for one in verdict.warnings],
             "outcomes": dict(verdict.outcomes),
+            "compared_with": verdict.compared_with,
             "expectations": [asdict(one) for one in verdict.expectations],
         },
     )
@@ -109,4 +126,4 @@ def read_verdict(store: Store, version: str) -> Verdict:
     if kept is None:
         raise ReleaseError(f"release {version} was not validated; run the stage validate first")
     judgements = (Judgement(**(one | {"examples": tuple(one["examples"])})) for one in kept["expectations"])
-    return Verdict(kept["version"], tuple(judgements), kept["outcomes"])
+    return Verdict(kept["version"], tuple(judgements), kept["outcomes"], kept.get("compared_with", ""))

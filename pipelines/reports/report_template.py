@@ -79,6 +79,7 @@ TEMPLATE = """<!doctype html>
 <p class="verdict good">✓ Nothing stands in the way of publication: {{ holding }} of
 {{ verdict.expectations | length }} expectations hold</p>
 {% endif %}
+<p>{{ verdict.comparison }}</p>
 {% for one in verdict.errors + verdict.warnings %}
 <div class="note {{ 'bad' if one.severity == 'critical' else 'warn' }}">
 <h3>{{ one.description }}</h3>

@@ -46,6 +46,7 @@ MEASURE = PartitionStep(
         *(receipts.columns(*receipts.schema.names) for receipts in RECEIPTS),
     ),
     settings=("partitions", "image_width", "face_rule"),
+    revision=2,
     depends=_identities,
 )
 STEPS = (MEASURE,)

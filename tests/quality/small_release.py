@@ -59,6 +59,7 @@ class SmallRelease:
     embedded: list[list[tuple[str, np.ndarray]]] | None = None
     receipts: dict[str, dict[str, Any]] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
+    base: str = ""
 
     def __post_init__(self) -> None:
         for part in (self.shown, self.ledger, self.images, self.captions, self.candidates):
@@ -77,7 +78,7 @@ class SmallRelease:
             }
             | self.settings
         )
-        return Context(config, VERSION, self.store, observation=VERSION)
+        return Context(config, VERSION, self.store, observation=VERSION, base=self.base)
 
     def _add(self, number: int, name: str) -> None:
         shard, url, page = partition_of(name, self.partitions), original_url(name), file_page_url(name)

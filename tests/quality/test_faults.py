@@ -12,15 +12,17 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from pipelines import shards
 from pipelines.engine.step import shard_keys
-from pipelines.quality.collected import collect
+from pipelines.quality.collected import collect, measurements_path
 from pipelines.quality.judging import judge
+from pipelines.quality.measured import File, Image, Language, as_tables
 from pipelines.quality.verdict import Verdict
 from pipelines.store import Store
-from pipelines.tables import KEY, LEDGER, Outcome
+from pipelines.tables import KEY, LEDGER, MEASUREMENTS, Outcome
 from pipelines.takedowns import add_takedown
 from tests.quality.small_release import SmallRelease, picture
 
@@ -282,6 +284,52 @@ def nothing_released(release: SmallRelease) -> None:
     release.captions = [[], []]
 
 
+# Faults that only the release before shows
+
+
+BEFORE = "2026.11.01"
+SUM = np.sum([np.random.default_rng(number).random(2048, dtype=np.float32) for number in range(10)], axis=0)
+
+
+def follow(
+    release: SmallRelease, outcomes: dict[str, int], languages: dict[str, int] | None = None, total: np.ndarray = SUM
+) -> None:
+    """Let the release follow one of these numbers; its own are 10 released images, a face and a candidate."""
+    release.base = BEFORE
+    release.settings["drift_fewest_images"] = 10
+    images = [Image(f"{outcome} {number}", outcome=outcome) for outcome, n in outcomes.items() for number in range(n)]
+    rows = [Language(language, count) for language, count in (languages or {"de": 10, "nn": 10}).items()]
+    file = File("resnet_embeddings/all", "", present=True, embedding_sum=total, embeddings_summed=len(images))
+    with (
+        release.store.write(measurements_path(BEFORE)) as written,
+        pq.ParquetWriter(pa.PythonFile(written.file, mode="w"), MEASUREMENTS.schema) as sink,
+    ):
+        for part in (images, rows, [file]):
+            for table in as_tables(part, "part-00000"):  # type: ignore[arg-type]
+                sink.write_table(table)
+
+
+def thirty_percent_fewer_images(release: SmallRelease) -> None:
+    follow(release, {"released": 14, "face": 2, "deletion_candidate": 1}, {"de": 14, "nn": 14})
+
+
+def a_quarter_more_images(release: SmallRelease) -> None:
+    follow(release, {"released": 8, "face": 1, "deletion_candidate": 1})
+    release.settings["drift_fewest_images"] = 8
+
+
+def more_faces_than_last_time(release: SmallRelease) -> None:
+    follow(release, {"released": 11, "deletion_candidate": 1})
+
+
+def language_gone(release: SmallRelease) -> None:
+    follow(release, {"released": 10, "face": 1, "deletion_candidate": 1}, {"de": 10, "nn": 10, "is": 12})
+
+
+def embeddings_of_another_network(release: SmallRelease) -> None:
+    follow(release, {"released": 10, "face": 1, "deletion_candidate": 1}, total=SUM[::-1] ** 2)
+
+
 # Damage to what was written
 
 
@@ -437,6 +485,11 @@ FAULTS = [
     Fault({"ledger.undecodable_share"}, plant=too_many_undecodable),
     Fault({"ledger.something_released"}, plant=nothing_released),
     Fault({"ledger.schema"}, damage=ledger_without_a_column),
+    Fault({"drift.images"}, plant=thirty_percent_fewer_images),
+    Fault({"drift.images"}, plant=a_quarter_more_images),
+    Fault({"drift.outcomes"}, plant=more_faces_than_last_time),
+    Fault({"drift.languages"}, plant=language_gone),
+    Fault({"drift.mean_embedding"}, plant=embeddings_of_another_network),
     Fault({"files.present"}, damage=missing_shard),
     Fault({"files.no_other_files"}, damage=foreign_file),
     Fault({"files.checksum"}, damage=byte_changed_in_the_header),
@@ -463,7 +516,37 @@ def test_an_undamaged_release_meets_every_expectation(store: Store) -> None:
     verdict = judged(SmallRelease(store).write())
     assert verdict.success
     assert failed(verdict) == set()
+    assert verdict.compared_with == ""
     assert verdict.outcomes == {"deletion_candidate": 1, "face": 1, "released": 10}
+
+
+def test_a_release_like_the_one_before_meets_every_expectation(store: Store) -> None:
+    release = SmallRelease(store)
+    follow(release, {"released": 10, "face": 1, "deletion_candidate": 1})
+    verdict = judged(release.write())
+    assert failed(verdict) == set()
+    assert verdict.compared_with == BEFORE
+
+
+def test_what_moved_is_told_with_both_numbers(store: Store) -> None:
+    release = SmallRelease(store)
+    language_gone(release)
+    (warning,) = judged(release.write()).warnings
+    assert dict(warning.examples[0]) == {
+        "drift_of": "captions in language is",
+        "before": 12.0,
+        "now": 0.0,
+        "language_moved": 1,
+    }
+
+
+def test_a_release_of_few_images_is_not_compared_with(store: Store) -> None:
+    release = SmallRelease(store)
+    thirty_percent_fewer_images(release)
+    release.settings["drift_fewest_images"] = 15
+    verdict = judged(release.write())
+    assert failed(verdict) == set()
+    assert verdict.compared_with == ""
 
 
 def test_every_expectation_is_the_one_meant_for_some_fault(store: Store) -> None:
