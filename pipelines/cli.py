@@ -19,6 +19,11 @@ from pipelines.pipeline import STAGES
 
 PROGRAM = "python -m pipelines"
 
+_PUBLISH = {
+    "version": "name of the release (default: the newest that is not published)",
+    "accept": ReleaseConfig.model_fields["accept"].description,
+}
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command.
@@ -58,6 +63,12 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--until", choices=STAGES, help="stop after this stage")
     _add_settings(run)
     run.set_defaults(command=_run)
+
+    publish = commands.add_parser("publish", help="publish a release that is validated and waits")
+    _add_store(publish)
+    for name in ("version", "accept"):
+        publish.add_argument(f"--{name}", default="", metavar="VALUE", help=_PUBLISH[name])
+    publish.set_defaults(command=_publish)
 
     status = commands.add_parser("status", help="show the releases of a store and how far each has come")
     _add_store(status)
@@ -126,9 +137,17 @@ def _run(options: argparse.Namespace) -> None:
     from pipelines.pipeline import run_release
 
     config = ReleaseConfig.parse(_settings(options))
-    settings = config.model_dump_json(exclude={"workers"})
+    settings = config.model_dump_json(exclude={"workers", "accept"})
     run = "cli-" + hashlib.sha256(settings.encode()).hexdigest()[:12]
     context = run_release(config, run, until=options.until)
+    print(f"release {context.version}: {context.store.locate(f'releases/{context.version}')}")
+
+
+def _publish(options: argparse.Namespace) -> None:
+    from pipelines.pipeline import publish_release
+    from pipelines.store import Store
+
+    context = publish_release(Store(options.store), options.version, options.accept.strip())
     print(f"release {context.version}: {context.store.locate(f'releases/{context.version}')}")
 
 

@@ -19,6 +19,9 @@ WIT = "https://storage.googleapis.com/gresearch/wit/"
 
 _VERSION = r"^(\d{4}\.\d{2}\.\d{2}(\.\d+)?)?$"
 
+_REASON = r"^(\S.*)?$"
+"""Nothing, or one line of text."""
+
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -152,6 +155,7 @@ class ReleaseConfig(BaseModel):
     )
     accept: str = Field(
         default="",
+        pattern=_REASON,
         max_length=500,
         description="Publish the release although it has warnings, for this reason, in words. It becomes public. "
         "Errors cannot be accepted.",

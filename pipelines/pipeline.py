@@ -14,7 +14,16 @@ from pipelines.engine.cluster import open_client
 from pipelines.engine.partition import is_done
 from pipelines.engine.run import Summary, run_step
 from pipelines.engine.step import Context, Step, shard_keys, shard_name
-from pipelines.releases import begin, check_writable, is_published, run_path
+from pipelines.releases import (
+    begin,
+    check_writable,
+    context_of,
+    is_published,
+    newest_unpublished,
+    read_begun,
+    run_path,
+)
+from pipelines.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -144,6 +153,29 @@ def run_release(config: ReleaseConfig, run: str, until: str | None = None) -> Co
     with open_client(config) as client:
         for name in STAGES[: last + 1]:
             run_stage(name, context, client)
+    return context
+
+
+def publish_release(store: Store, version: str = "", accept: str = "") -> Context:
+    """Publish a release that is made and validated and waits.
+
+    Args:
+        store: of the release.
+        version: its name; empty: the newest that is not published.
+        accept: the reason to publish it in spite of its warnings.
+
+    Returns:
+        The release's context.
+
+    Raises:
+        ReleaseError: there is no such release, or it may not be published.
+
+    """
+    known = context_of(store, version or newest_unpublished(store))
+    settings = known.config.model_dump() | {"version": known.version, "accept": accept or known.config.accept}
+    context = begin(ReleaseConfig.parse(settings), read_begun(store, known.version).run)
+    with open_client(context.config) as client:
+        run_stage("publish", context, client)
     return context
 
 

@@ -120,6 +120,19 @@ def newest_published(store: Store) -> str | None:
     return next((version for version in reversed(versions(store)) if is_published(store, version)), None)
 
 
+def newest_unpublished(store: Store) -> str:
+    """Return the name of the newest release that was begun and not published.
+
+    Raises:
+        ReleaseError: there is none.
+
+    """
+    for version in reversed(versions(store)):
+        if not is_published(store, version):
+            return version
+    raise ReleaseError(f"{store.url} holds no release that waits for its publication")
+
+
 def is_published(store: Store, version: str) -> bool:
     """Say whether a release is finished."""
     return store.exists(release_path(version, MANIFEST))

@@ -62,6 +62,8 @@ def _sections(facts: Facts) -> Iterator[str]:
     yield f"# Wikipedia images with captions and embeddings, release {facts.version}"
     if config.stand_in:
         yield STAND_IN
+    if facts.accepted:
+        yield _accepted(facts)
     yield (
         f"{facts.released:,} pictures of Wikimedia Commons, {config.image_width} px wide, that illustrate Wikipedia "
         f"articles; {sum(facts.languages.values()):,} captions of them in {len(facts.languages)} languages; and the "
@@ -80,6 +82,14 @@ def _sections(facts: Facts) -> Iterator[str]:
     yield f"## Licences\n\n{_rights(facts)}"
     yield f"## Removals\n\n{REMOVALS}"
     yield f"## Contact\n\n{_contact(facts)}"
+
+
+def _accepted(facts: Facts) -> str:
+    listed = "\n".join(f"> - {_text(about)} (`{name}`)" for name, about in facts.accepted.items())
+    return (
+        f"> **Published in spite of warnings.** Expected, and not met:\n>\n{listed}\n>\n"
+        f"> The reason to publish it nevertheless: {_text(facts.config.accept)}"
+    )
 
 
 def _inputs(facts: Facts) -> str:

@@ -6,7 +6,7 @@ a path, a host or a moment.
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
@@ -20,6 +20,7 @@ from pipelines.engine.step import RELEASES, Context, release_path, shard_keys, t
 from pipelines.errors import StoreError
 from pipelines.quality.collected import open_measurements
 from pipelines.quality.partition import RECEIPTS
+from pipelines.quality.verdict import read_verdict
 from pipelines.releases import MANIFEST
 from pipelines.reports.checksums import SUMS
 from pipelines.store import Written
@@ -74,6 +75,7 @@ class Facts:
         near_duplicates: released pictures that look like another one.
         models: that were used, with their weights.
         files: of the release; the documents that are made of these facts are added as they are written.
+        accepted: warnings in spite of which it is published, name to description.
 
     """
 
@@ -89,6 +91,7 @@ class Facts:
     near_duplicates: int
     models: tuple[WeightsUsed, ...]
     files: tuple[ReleaseFile, ...]
+    accepted: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def images(self) -> int:
@@ -112,6 +115,7 @@ def gather(context: Context) -> Facts:
 
     Raises:
         StoreError: a table or a file is not there.
+        ReleaseError: it was not validated.
 
     """
     outcomes, formats, licences = _ledger(context)
@@ -128,7 +132,14 @@ def gather(context: Context) -> Facts:
         near_duplicates=sum(_made(context, NEAR_DUPLICATES.name, key).rows for key in shard_keys(context)),
         models=tuple(weights_used(name) for name in (context.config.face_model, context.config.embedding_model)),
         files=release_files(context),
+        accepted=_accepted(context),
     )
+
+
+def _accepted(context: Context) -> dict[str, str]:
+    if not context.config.accept:
+        return {}
+    return {one.name: one.description for one in read_verdict(context.store, context.version).warnings}
 
 
 def release_files(context: Context) -> tuple[ReleaseFile, ...]:

@@ -15,7 +15,7 @@ FORMAT = 1
 """Raised when a reader of manifests must know better."""
 
 _PRIVATE = frozenset(
-    {"base", "store", "media_url", "api_url", "workers", "connections", "bits_per_second", "agreement"}
+    {"accept", "base", "store", "media_url", "api_url", "workers", "connections", "bits_per_second", "agreement"}
 )
 
 _SOFTWARE = (
@@ -43,6 +43,7 @@ def manifest(facts: Facts) -> dict[str, Any]:
         "version": facts.version,
         "base": facts.base or None,
         "stand_in": facts.config.stand_in,
+        "accepted": {"reason": facts.config.accept, "warnings": [*facts.accepted]} if facts.accepted else None,
         "settings": settings,
         "software": {"python": platform.python_version(), **{name: _public_version(name) for name in _SOFTWARE}},
         "inputs": [asdict(one) for one in facts.inputs],

@@ -75,11 +75,17 @@ TEMPLATE = """<!doctype html>
 <h2>Verdict</h2>
 {% if verdict.errors %}
 <p class="verdict bad">✗ {{ verdict.errors | length }} of {{ verdict.expectations | length }} expectations failed</p>
+{% elif verdict.warnings %}
+<p class="verdict warn">! {{ verdict.warnings | length }} warning{{ "s" if verdict.warnings | length > 1 }}:
+{{ holding }} of {{ verdict.expectations | length }} expectations hold</p>
 {% else %}
 <p class="verdict good">✓ Nothing stands in the way of publication: {{ holding }} of
 {{ verdict.expectations | length }} expectations hold</p>
 {% endif %}
 <p>{{ verdict.comparison }}</p>
+{% if facts.accepted %}
+<p class="note warn"><b>Published in spite of warnings, because: {{ facts.config.accept }}</b></p>
+{% endif %}
 {% for one in verdict.errors + verdict.warnings %}
 <div class="note {{ 'bad' if one.severity == 'critical' else 'warn' }}">
 <h3>{{ one.description }}</h3>

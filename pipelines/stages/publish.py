@@ -45,8 +45,8 @@ def conclude(run: Run) -> Mapping[str, int]:
         Images by outcome, and what was done at the last moment.
 
     Raises:
-        ReleaseError: it was not validated, it lacks too many images, or it was made by models that only stand in for
-            the real ones and the store is not the demo's.
+        ReleaseError: it was not validated, it has warnings that nobody accepted, it lacks too many images, or it was
+            made by models that only stand in for the real ones and the store is not the demo's.
         ValidationFailed: after the last look, an expectation does not hold any more.
 
     """
@@ -92,16 +92,22 @@ def refuse_stand_ins(context: Context) -> None:
 
 
 def refuse_unvalidated(context: Context) -> None:
-    """Stop unless the release was found good.
+    """Stop unless the release was found good, or has warnings only and there is a reason to publish it nevertheless.
 
     Raises:
-        ReleaseError: it was not validated, or expectations failed.
+        ReleaseError: it was not validated, expectations failed, or there are warnings and no reason.
 
     """
     verdict = read_verdict(context.store, context.version)
-    if not verdict.success:
+    if verdict.errors:
         failed = ", ".join(one.name for one in verdict.errors)
         raise ReleaseError(f"release {context.version} failed its validation ({failed}), so it is not published")
+    if verdict.warnings and not context.config.accept:
+        listed = "\n".join(f"  - {one.in_words()}" for one in verdict.warnings)
+        raise ReleaseError(
+            f"release {context.version} waits, as it has warnings:\n{listed}\nTo publish it nevertheless, say why: "
+            f'python -m pipelines publish --version {context.version} --accept "REASON", or accept in the form'
+        )
 
 
 def check_joined_files(context: Context, key: str) -> int:
