@@ -51,6 +51,7 @@ from typing import Any
 from airflow.sdk import DAG, Asset, Metadata, task
 
 from release_form import release_params
+from release_links import DataDocsLink, ReleaseLink, ReportLink, link
 from release_tasks import COMMONS_API, COMMONS_MEDIA, DEFAULT_ARGS, run_stage, stage_docs
 
 RELEASE = Asset("wit_release", uri="wit-release://latest", group="wit")
@@ -96,5 +97,8 @@ with DAG(
     shards = stage("write_shards")
     embeddings = stage("embed_images")
     validated = stage("validate")
+    published = publish()
+    link(validated, ReleaseLink(), DataDocsLink())
+    link(published, ReleaseLink(), ReportLink())
 
-    rows >> described >> pictures >> [faces, candidates] >> ledger >> shards >> embeddings >> validated >> publish()
+    rows >> described >> pictures >> [faces, candidates] >> ledger >> shards >> embeddings >> validated >> published

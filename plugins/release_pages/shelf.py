@@ -2,30 +2,21 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
 from pipelines.errors import ReleaseError
 from pipelines.pipeline import STAGES
 from pipelines.quality.verdict import Verdict, read_verdict
-from pipelines.releases import MANIFEST, Begun, latest, published, read_begun, run_path, versions
+from pipelines.releases import MANIFEST, Begun, last_change, latest, published, read_begun, run_path, versions
 from pipelines.reports.facts import public_name
 from pipelines.store import Store
 from pipelines.tables import Outcome
 from release_pages.places import release_file
+from release_pages.states import MEANINGS, State, state_of
 
 _DOCUMENTS = (("report.html", "Report"), ("quality/index.html", "Data Docs"), ("README.md", "Card (README.md)"))
 _NAMES_OF_PLACES = ("store", "media_url", "api_url")  # they may hold credentials
 _AIRFLOW_RUNS = ("manual__", "scheduled__", "asset_triggered__", "backfill__", "operator_triggered__")
-
-
-class State(StrEnum):
-    """How far a release has come. The store cannot tell a run that works from one that was stopped."""
-
-    RUNNING = "running"
-    FAILED = "failed"
-    PASSED = "passed"
-    PUBLISHED = "published"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +46,7 @@ class Entry:
     Args:
         state: how far it has come.
         doing: the first stage that has not come to its end; empty when all have.
+        moved: when something of a release that is being made was last written, to the minute; empty for others.
         outcomes: images by outcome; empty before they are decided.
         change: released images more than in the published release before; None where that means nothing.
         verdict: None before validation.
@@ -68,6 +60,7 @@ class Entry:
     newest: bool
     begun: Begun
     doing: str
+    moved: str
     outcomes: Mapping[str, int]
     change: int | None
     verdict: Verdict | None
@@ -77,6 +70,11 @@ class Entry:
     def released(self) -> int | None:
         """Pictures in the release, as far as it is known."""
         return self.outcomes.get(Outcome.RELEASED, 0) if self.outcomes else None
+
+    @property
+    def meaning(self) -> str:
+        """What the state means, where its name does not say it."""
+        return MEANINGS.get(self.state, "")
 
     @property
     def dag_run(self) -> str:
@@ -102,6 +100,7 @@ class Page:
         files: by folder; "" for those outside of folders.
         documents: path and title of those that are there.
         settings: name to value; places and people of this deployment are left out.
+        accepted: the reason for which it was published in spite of warnings.
 
     """
 
@@ -114,6 +113,7 @@ class Page:
     stages: list[StageTime]
     place: str
     stand_in: bool
+    accepted: str
 
 
 def entries(store: Store) -> list[Entry]:
@@ -131,15 +131,16 @@ def read_entry(store: Store, version: str) -> Entry:
     begun = read_begun(store, version)
     manifest = _manifest(store, version)
     verdict = _verdict(store, version)
-    state = State.RUNNING if verdict is None else State.PASSED if verdict.success else State.FAILED
+    moved = last_change(store, version) if verdict is None and not manifest else None
     records = _records(store, version)
     outcomes = _outcomes(manifest, verdict, records)
     return Entry(
         version=version,
-        state=State.PUBLISHED if manifest else state,
+        state=State.PUBLISHED if manifest else state_of(verdict, moved),
         newest=latest(store) == version,
         begun=begun,
         doing=next((name for name in STAGES if name not in records), ""),
+        moved=moved.strftime("%Y-%m-%d %H:%M") if moved else "",
         outcomes=outcomes,
         change=_change(store, version, outcomes),
         verdict=verdict,
@@ -175,6 +176,7 @@ def read_page(store: Store, version: str) -> Page:
         stages=_times(records),
         place=store.locate(f"releases/{version}"),
         stand_in=bool(entry.begun.config.get("stand_in")),
+        accepted=(manifest.get("accepted") or {}).get("reason", ""),
     )
 
 

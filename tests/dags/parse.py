@@ -51,6 +51,7 @@ def describe(dag) -> dict:
                 "retries": task.retries,
                 "backoff": task.retry_exponential_backoff,
                 "after": sorted(task.upstream_task_ids),
+                "links": [button.name for button in task.operator_extra_links],
                 "outlets": [outlet.name for outlet in task.outlets],
             }
             for task in dag.tasks

@@ -93,6 +93,11 @@ def test_the_release_is_an_asset_that_publish_updates(release_dag: Found) -> Non
     assert outlets == {"publish": ["wit_release"]}
 
 
+def test_the_last_tasks_have_buttons_to_the_pages_of_the_release(release_dag: Found) -> None:
+    buttons = {name: task["links"] for name, task in release_dag["tasks"].items() if task["links"]}
+    assert buttons == {"validate": ["Release", "Data Docs"], "publish": ["Release", "Report"]}
+
+
 def test_the_documentation_names_every_stage(release_dag: Found) -> None:
     for stage in STAGES:
         assert f"`{stage}`" in release_dag["doc"]

@@ -1,6 +1,7 @@
-"""A small store made by hand: a published release, a failed one, one that is being made."""
+"""A small store made by hand: published releases, one that failed, one that waits, one that is being made."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from pipelines.tables import Outcome
 
 sys.path.append(str(Path(__file__).parents[2] / "plugins"))
 
-OLD, NEW, FAILED, RUNNING = "2026.01.01", "2026.02.01", "2026.03.01", "2026.03.01.2"
+OLD, NEW, FAILED, WAITING, RUNNING = "2026.01.01", "2026.02.01", "2026.03.01", "2026.03.01.2", "2026.03.01.3"
 MARKUP = "<script>alert('x')</script>"
 
 
@@ -69,6 +70,8 @@ def shelf(store: Store, monkeypatch: pytest.MonkeyPatch) -> Store:
         ({"image_url": MARKUP},), "No face above the threshold", "A face was released. Look at it.",
     )  # fmt: skip
     judge(store, FAILED, outcomes(released=9), fault)
+    begin(store, WAITING, "cli-5678")
+    judge(store, WAITING, outcomes(released=9), replace(fault, severity="warning"))
     begin(store, RUNNING, f"manual__{RUNNING}")
     stage(store, RUNNING, "pull_rows", 1.0, rows_read=10)
     monkeypatch.setenv("WIT_RELEASE_STORE", store.url)

@@ -1,7 +1,9 @@
 """What a data steward reads on the pages."""
 
 import json
+import os
 import re
+import time
 from html import unescape
 from pathlib import Path
 
@@ -11,7 +13,7 @@ from fastapi.testclient import TestClient
 from pipelines.engine.step import release_path
 from pipelines.releases import MANIFEST
 from pipelines.store import Store
-from tests.plugins.conftest import FAILED, NEW, OLD, RUNNING
+from tests.plugins.conftest import FAILED, NEW, OLD, RUNNING, WAITING
 
 
 def read(client: TestClient, address: str) -> str:
@@ -24,7 +26,8 @@ def read(client: TestClient, address: str) -> str:
 def test_the_list_says_how_each_release_is(steward: TestClient) -> None:
     page = read(steward, "/")
     assert page.index(RUNNING) < page.index(FAILED + " ") < page.index(NEW) < page.index(OLD)
-    assert f"{RUNNING} running next: describe_files" in page
+    assert f"{RUNNING} running next: describe_files, last moved " in page
+    assert f"{WAITING} waiting" in page
     assert f"{FAILED} failed" in page
     assert "✗ 1 of 2 failed" in page
     assert f"{NEW} published latest 1,043 +1,003 ✓ all 1 hold 3.0 s" in page
@@ -55,6 +58,22 @@ def test_a_failed_release_says_what_failed_and_what_to_do(steward: TestClient) -
     page = read(steward, f"/release/{FAILED}/")
     assert "No face above the threshold ledger.faces · error: not published · 3 unexpected" in page
     assert "A face was released. Look at it." in page
+
+
+def test_a_release_with_warnings_says_how_to_publish_it(steward: TestClient) -> None:
+    page = read(steward, f"/release/{WAITING}/")
+    assert "Waiting: it has warnings, and is published when someone says why it may be." in page
+    assert f'--version {WAITING} --accept "REASON"' in page
+
+
+def test_a_release_in_which_nothing_has_moved_for_hours_is_not_called_running(
+    steward: TestClient, shelf: Store
+) -> None:
+    long_ago = time.time() - 3 * 3600
+    for path in shelf.files(f"runs/{RUNNING}"):
+        os.utime(shelf.locate(path), (long_ago, long_ago))
+    assert f"{RUNNING} stopped next: describe_files, last moved " in read(steward, "/")
+    assert "the same run goes on where it stopped" in read(steward, f"/release/{RUNNING}/")
 
 
 def test_a_release_that_is_being_made_has_a_page(steward: TestClient) -> None:
