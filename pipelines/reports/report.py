@@ -16,6 +16,7 @@ from pipelines.pipeline import STAGES
 from pipelines.quality.verdict import Verdict, read_verdict
 from pipelines.releases import run_path
 from pipelines.reports.facts import Facts, gather
+from pipelines.reports.report_groups import groups
 from pipelines.reports.report_numbers import Spread, funnel, spread
 from pipelines.reports.report_plots import bars, histogram
 from pipelines.reports.report_sample import Picture, sample
@@ -54,15 +55,21 @@ def write_report(context: Context, facts: Facts | None = None) -> Written:
     """
     facts = facts or gather(context)
     verdict = read_verdict(context.store, context.version)
-    pictures = sample(context)
+    pictures, alike = sample(context), groups(context)
     plots = _plots(facts, spread(context))
     store, version = context.store, context.version
-    making = _page(facts, verdict, [*plots, *_times(context)], pictures)
+    making = _page(facts, verdict, [*plots, *_times(context)], pictures, alike)
     store.write_text(run_path(version, REPORT), making)
-    return store.write_text(release_path(version, REPORT), _page(facts, verdict, plots, pictures))
+    return store.write_text(release_path(version, REPORT), _page(facts, verdict, plots, pictures, alike))
 
 
-def _page(facts: Facts, verdict: Verdict, plots: Sequence[Plot], pictures: Sequence[Picture]) -> str:
+def _page(
+    facts: Facts,
+    verdict: Verdict,
+    plots: Sequence[Plot],
+    pictures: Sequence[Picture],
+    alike: Sequence[Sequence[Picture]],
+) -> str:
     template = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True).from_string(TEMPLATE)
     return template.render(
         style=STYLE,
@@ -73,6 +80,7 @@ def _page(facts: Facts, verdict: Verdict, plots: Sequence[Plot], pictures: Seque
         funnel=funnel(facts),
         plots=plots,
         pictures=pictures,
+        alike=alike,
     )
 
 

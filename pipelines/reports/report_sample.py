@@ -19,8 +19,11 @@ from pipelines.errors import ReleaseError
 from pipelines.tables import KEY, Outcome
 
 PICTURES = 48
-BUDGET = 2_600_000
+BUDGET = 2_200_000
 """Bytes of all pictures together: as base64 they leave room in a page that must stay below 5 MB."""
+
+Chosen = list[tuple[str, dict[str, Any]]]
+"""Pictures to show: the key of each one's partition, and its row of the ledger."""
 
 _COLUMNS = (KEY, "outcome", "metadata_url", "commons_name", "licence", "author", "format", "image_sha256")
 
@@ -46,30 +49,44 @@ def sample(context: Context) -> list[Picture]:
         StoreError: a file is not there.
 
     """
-    chosen: list[tuple[str, dict[str, Any]]] = []
-    for key in sorted(shard_keys(context), key=lambda key: _draw(context.version, key)):
-        chosen += [(key, row) for row in _released(context, key)]
+    chosen: Chosen = []
+    for key in sorted(shard_keys(context), key=lambda key: draw(context.version, key)):
+        rows = sorted(released(context, key), key=lambda row: draw(context.version, row[KEY]))
+        chosen += [(key, row) for row in rows[:PICTURES]]
         if len(chosen) >= PICTURES:
             break
-    chosen = sorted(chosen, key=lambda item: _draw(context.version, item[1][KEY]))[:PICTURES]
+    chosen = sorted(chosen, key=lambda item: draw(context.version, item[1][KEY]))[:PICTURES]
+    return list(load(context, chosen, BUDGET).values())
+
+
+def load(context: Context, chosen: Chosen, budget: int) -> dict[str, Picture]:
+    """Return pictures by their URL, in the order in which they were chosen, until their bytes exceed the budget.
+
+    Raises:
+        ReleaseError: a picture in a shard is not the one that the ledger releases.
+        StoreError: a file is not there.
+
+    """
     pictures: dict[str, bytes] = {}
     captions: dict[str, tuple[str, str]] = {}
     for key in dict.fromkeys(key for key, _ in chosen):
         wanted = {row[KEY]: row["image_sha256"] for owner, row in chosen if owner == key}
         pictures |= _pictures(context, key, wanted)
         captions |= _captions(context, key, set(wanted))
-    return list(_within_budget(chosen, pictures, captions))
+    return dict(_within_budget(chosen, pictures, captions, budget))
 
 
-def _draw(version: str, name: str) -> str:
+def draw(version: str, name: str) -> str:
+    """Return what puts names in an order that looks random, and is the same whenever the version is."""
     return hashlib.sha256(f"{version} {name}".encode()).hexdigest()
 
 
-def _released(context: Context, key: str) -> list[dict[str, Any]]:
+def released(context: Context, key: str) -> list[dict[str, Any]]:
+    """Return what the ledger says of the released pictures of a partition, as far as it is shown."""
     with context.store.open(release_path(context.version, shards.ledger_shard(key))) as file:
         ledger = pq.read_table(file, columns=list(_COLUMNS))
     rows: list[dict[str, Any]] = ledger.filter(pc.equal(ledger.column("outcome"), Outcome.RELEASED)).to_pylist()
-    return sorted(rows, key=lambda row: _draw(context.version, row[KEY]))[:PICTURES]
+    return rows
 
 
 def _pictures(context: Context, key: str, wanted: dict[str, str]) -> dict[str, bytes]:
@@ -98,24 +115,27 @@ def _captions(context: Context, key: str, wanted: set[str]) -> dict[str, tuple[s
 
 
 def _within_budget(
-    chosen: list[tuple[str, dict[str, Any]]], pictures: dict[str, bytes], captions: dict[str, tuple[str, str]]
-) -> Iterator[Picture]:
+    chosen: Chosen, pictures: dict[str, bytes], captions: dict[str, tuple[str, str]], budget: int
+) -> Iterator[tuple[str, Picture]]:
     spent = 0
     for _, row in chosen:
         picture = pictures.get(row[KEY])
         if picture is None:
             raise ReleaseError(f"{row[KEY]} is released, and no shard holds its picture; run write_shards again")
         spent += len(picture)
-        if spent > BUDGET:
+        if spent > budget:
             return
         language, caption = captions.get(row[KEY], ("", ""))
         kind = "image/png" if row["format"] == "PNG" else "image/jpeg"
-        yield Picture(
-            title=(row["commons_name"] or "").replace("_", " "),
-            page=row["metadata_url"] or "",
-            caption=caption,
-            language=language,
-            author=row["author"] or "",
-            licence=row["licence"] or "",
-            source=f"data:{kind};base64,{base64.b64encode(picture).decode()}",
+        yield (
+            row[KEY],
+            Picture(
+                title=(row["commons_name"] or "").replace("_", " "),
+                page=row["metadata_url"] or "",
+                caption=caption,
+                language=language,
+                author=row["author"] or "",
+                licence=row["licence"] or "",
+                source=f"data:{kind};base64,{base64.b64encode(picture).decode()}",
+            ),
         )

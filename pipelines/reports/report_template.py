@@ -36,6 +36,7 @@ figure svg text { font-family: system-ui, sans-serif !important; }
 details { font-size: .9rem; max-width: 30rem; } summary { color: var(--quiet); cursor: pointer; }
 .mosaic { display: grid; gap: 1.5rem 1.25rem; grid-template-columns: repeat(auto-fill, minmax(11rem, 1fr));
   list-style: none; margin: 0; padding: 0; }
+.mosaic + .mosaic { border-top: 1px solid var(--line); margin-top: 1.25rem; padding-top: 1.25rem; }
 .mosaic figure { margin: 0; }
 .mosaic img { background: #f4f6f8; display: block; height: 11rem; object-fit: contain; width: 100%; }
 .mosaic figcaption { font-size: .8rem; line-height: 1.4; margin-top: .4rem; overflow-wrap: anywhere; }
@@ -53,7 +54,22 @@ details { font-size: .9rem; max-width: 30rem; } summary { color: var(--quiet); c
 }
 """
 
-TEMPLATE = """<!doctype html>
+TEMPLATE = """{% macro mosaic(pictures) %}
+<ul class="mosaic">
+{% for picture in pictures %}
+<li><figure>
+<img src="{{ picture.source }}" alt="{{ picture.caption or picture.title }}">
+<figcaption>
+<b>{% if picture.page.startswith("https://") %}<a href="{{ picture.page }}">{{ picture.title }}</a>
+{% else %}{{ picture.title }}{% endif %}</b>
+<span class="caption" lang="{{ picture.language }}" dir="auto">{{ picture.caption }}</span>
+<span class="quiet">{{ picture.author or "author not stated" }} · {{ picture.licence or "licence not stated" }}</span>
+</figcaption>
+</figure></li>
+{% endfor %}
+</ul>
+{% endmacro %}
+<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -143,20 +159,19 @@ looks.</b></p>
 <section id="pictures">
 <h2>A sample of the released pictures</h2>
 <p class="quiet">{{ pictures | length }} of {{ "{:,}".format(facts.released) }}, drawn at random.</p>
-<ul class="mosaic">
-{% for picture in pictures %}
-<li><figure>
-<img src="{{ picture.source }}" alt="{{ picture.caption or picture.title }}">
-<figcaption>
-<b>{% if picture.page.startswith("https://") %}<a href="{{ picture.page }}">{{ picture.title }}</a>
-{% else %}{{ picture.title }}{% endif %}</b>
-<span class="caption" lang="{{ picture.language }}" dir="auto">{{ picture.caption }}</span>
-<span class="quiet">{{ picture.author or "author not stated" }} · {{ picture.licence or "licence not stated" }}</span>
-</figcaption>
-</figure></li>
-{% endfor %}
-</ul>
+{{ mosaic(pictures) }}
 </section>
+
+{% if facts.near_duplicates %}
+<section id="alike">
+<h2>Pictures that look alike</h2>
+<p class="quiet">{{ "{:,}".format(facts.near_duplicates) }} pictures look like another one. They stay in the release;
+<code>near_duplicate_of</code> names the other one. Some groups of them:</p>
+{% for group in alike %}
+{{ mosaic(group) }}
+{% endfor %}
+</section>
+{% endif %}
 </main>
 </body>
 </html>

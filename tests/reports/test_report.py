@@ -8,15 +8,18 @@ from html import unescape
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from pipelines.engine.step import Context, release_path
+from pipelines.engine.step import Context, release_path, shard_keys, table_path
 from pipelines.reader import open_release
 from pipelines.releases import context_of, run_path
 from pipelines.reports.report import REPORT, write_report
+from pipelines.reports.report_groups import groups
 from pipelines.reports.report_plots import bars, histogram
 from pipelines.store import Store
-from pipelines.tables import Outcome
+from pipelines.tables import KEY, NEAR_DUPLICATES, Outcome
 
 MARKUP = "<b onclick='x'>$a$ & b</b>"
 
@@ -70,6 +73,24 @@ def test_every_picture_shown_is_one_that_is_released(context: Context) -> None:
     for row in sums.values():
         assert row["licence"] in unescape(page)
         assert row["commons_name"].replace("_", " ") in unescape(page)
+
+
+def test_pictures_that_look_alike_stand_side_by_side_and_dropped_ones_do_not(context: Context) -> None:
+    ledger = list(open_release(context.store.locate(f"releases/{context.version}")).ledger())
+    first, second, third = (row for row in [row for row in ledger if row["outcome"] == Outcome.RELEASED][:3])
+    dropped = next(row for row in ledger if row["outcome"] == Outcome.DELETION_CANDIDATE)
+    alike = [(second, first), (dropped, first), (dropped, third)]
+    rows = [{KEY: one[KEY], "near_duplicate_of": other[KEY]} for one, other in alike]
+    path = table_path(NEAR_DUPLICATES.name, shard_keys(context)[0])
+    whole = Path(context.store.locate(path)).read_bytes()
+    try:
+        with context.store.write(path) as written:
+            pq.write_table(pa.Table.from_pylist(rows, NEAR_DUPLICATES.schema), pa.PythonFile(written.file, mode="w"))
+        (group,) = groups(context)
+    finally:
+        with context.store.write(path) as written:
+            written.file.write(whole)
+    assert [picture.title for picture in group] == [row["commons_name"].replace("_", " ") for row in (first, second)]
 
 
 def test_it_is_one_file_below_5_mb_that_loads_nothing(context: Context) -> None:
