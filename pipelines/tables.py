@@ -29,6 +29,14 @@ class Outcome(StrEnum):
     RELEASED = "released"
 
 
+class Change(StrEnum):
+    """What became of an image since the release before."""
+
+    ADDED = "added"
+    REMOVED = "removed"
+    CHANGED = "changed"
+
+
 FETCHED = "fetched"
 """The status of a picture that was fetched and made …"""
 
@@ -132,6 +140,7 @@ IMAGES = _table(
     ("wit_mime_type", pa.string()),
     ("wit_width", pa.int32()),
     ("wit_height", pa.int32()),
+    ("wit_rows_sha256", pa.string()),  # of the content of all its rows, whatever their order
 )
 """One row for each selected image."""
 
@@ -227,6 +236,7 @@ LEDGER = _table(
     ("faces", pa.int32()),
     ("face_ratio", pa.float64()),  # largest face ∩ image over image area
     ("face_union", pa.float64()),  # all faces together
+    ("wit_rows_sha256", pa.string()),  # of the content of all its WIT rows: captions, pages, titles
 )
 """Every image considered, and its outcome. It is part of the release."""
 
@@ -237,6 +247,23 @@ EMBEDDINGS = _table(
     ("embedding", pa.list_(pa.float32(), 2048)),
 )
 """The 2048 features of each released picture; null where an image is not released."""
+
+
+CHANGES = _table(
+    "changes",
+    (KEY, pa.string()),
+    ("change", pa.string()),  # Change
+    ("reason", pa.string()),  # in words
+    ("what", pa.list_(pa.string())),  # of an image in both releases: what is different, in the order of changes.WHAT
+    ("commons_name", pa.string()),  # the file's name when it was last considered
+    ("outcome_before", pa.string()),  # null: it was not considered
+    ("outcome", pa.string()),  # null: it is not considered any more
+    ("image_sha256_before", pa.string()),
+    ("image_sha256", pa.string()),
+    ("licence_before", pa.string()),
+    ("licence", pa.string()),
+)
+"""The images that the release before has and this one has not, or the other way round, or otherwise."""
 
 
 def files_table(name: str) -> Table:
@@ -269,6 +296,7 @@ NEAR_DUPLICATES = _table("near_duplicates", *_looks_like)
 PIXEL_FILES = files_table("pixel_files")
 CAPTION_FILES = files_table("caption_files")
 LEDGER_FILES = files_table("ledger_files")
+CHANGE_FILES = files_table("change_files")
 EMBEDDING_FILES = files_table("embedding_files")
 PARQUET_FILES = files_table("parquet_files")
 

@@ -68,6 +68,15 @@ def shard_name(index: int) -> str:
     return f"part-{index:05d}"
 
 
+ALL = "all"
+"""The key of a table that has one partition for all images."""
+
+
+def one_key(context: Context) -> list[str]:
+    """Return the key of a table that is not cut by image."""
+    return [ALL]
+
+
 def shard_keys(context: Context) -> list[str]:
     """Return the keys of all partitions."""
     return [shard_name(index) for index in range(context.config.partitions)]
@@ -146,7 +155,8 @@ class Task:
         for key in keys:
             with self.context.store.open(table_path(table.name, key)) as file:
                 parts.append(pq.ParquetFile(file, pre_buffer=False).read(columns=[*reads.columns], use_threads=False))
-        return pa.concat_tables(parts).select([*reads.columns])
+        # How the input was made is no part of what it says.
+        return pa.concat_tables(parts).select([*reads.columns]).replace_schema_metadata(None)
 
     @contextlib.contextmanager
     def file(self, path: str) -> Iterator[Written]:

@@ -77,6 +77,8 @@ def _sections(facts: Facts) -> Iterator[str]:
         yield f"{facts.near_duplicates:,} pictures look like another one (`near_duplicate_of`)."
     yield f"## Collection\n\n{COLLECTION} {ORIGINS[config.origin]}\n\n{_inputs(facts)}"
     yield f"## Filters\n\n{_funnel(facts)}"
+    if facts.changes:
+        yield f"## Changes\n\n{_changes(facts)}"
     yield f"## Uses\n\n{USES}\n\n{READING}"
     yield f"## Known biases and limits\n\n{LIMITS}"
     yield f"## Licences\n\n{_rights(facts)}"
@@ -90,6 +92,21 @@ def _accepted(facts: Facts) -> str:
         f"> **Published in spite of warnings.** Expected, and not met:\n>\n{listed}\n>\n"
         f"> The reason to publish it nevertheless: {_text(facts.config.accept)}"
     )
+
+
+def _changes(facts: Facts) -> str:
+    lines = [
+        f"Against release {facts.base}; image by image in `changes/`. An image that changed in several ways counts "
+        f"once for each.",
+        "",
+        "| change | images | of them |",
+        "| --- | ---: | --- |",
+    ]
+    lines += [
+        f"| {change} | {counted.images:,} | {', '.join(f'{why}: {n:,}' for why, n in counted.by.items())} |"
+        for change, counted in facts.changes.items()
+    ]
+    return "\n".join(lines)
 
 
 def _inputs(facts: Facts) -> str:

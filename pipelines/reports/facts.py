@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from pipelines.config import ReleaseConfig
 from pipelines.engine.fingerprint import Made, read_made
-from pipelines.engine.step import RELEASES, Context, release_path, shard_keys, table_path
+from pipelines.engine.step import ALL, RELEASES, Context, release_path, shard_keys, table_path
 from pipelines.errors import StoreError
 from pipelines.quality.collected import open_measurements
 from pipelines.quality.partition import RECEIPTS
@@ -24,7 +24,17 @@ from pipelines.quality.verdict import read_verdict
 from pipelines.releases import MANIFEST
 from pipelines.reports.checksums import SUMS
 from pipelines.store import Written
-from pipelines.tables import LEDGER, NEAR_DUPLICATES, PARQUET_FILES, PULLED, ROWS, Outcome
+from pipelines.tables import (
+    CHANGE_FILES,
+    CHANGES,
+    LEDGER,
+    NEAR_DUPLICATES,
+    PARQUET_FILES,
+    PULLED,
+    ROWS,
+    Change,
+    Outcome,
+)
 from pipelines.vision.weights import WeightsUsed, weights_used
 
 CARD = "README.md"
@@ -59,6 +69,21 @@ class Input:
 
 
 @dataclass(frozen=True, slots=True)
+class Changes:
+    """Images that were added, removed or changed since the release before.
+
+    Args:
+        images: how many.
+        by: how many of them for what: added, by what they were before; removed, by what they are now; changed, by what
+            changed, where one image may count several times.
+
+    """
+
+    images: int
+    by: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """What the documents of a release are made of.
 
@@ -75,6 +100,7 @@ class Facts:
         near_duplicates: released pictures that look like another one.
         models: that were used, with their weights.
         files: of the release; the documents that are made of these facts are added as they are written.
+        changes: since the release before; empty for the first one.
         accepted: warnings in spite of which it is published, name to description.
 
     """
@@ -91,6 +117,7 @@ class Facts:
     near_duplicates: int
     models: tuple[WeightsUsed, ...]
     files: tuple[ReleaseFile, ...]
+    changes: Mapping[Change, Changes] = field(default_factory=dict)
     accepted: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -132,8 +159,28 @@ def gather(context: Context) -> Facts:
         near_duplicates=sum(_made(context, NEAR_DUPLICATES.name, key).rows for key in shard_keys(context)),
         models=tuple(weights_used(name) for name in (context.config.face_model, context.config.embedding_model)),
         files=release_files(context),
+        changes=_changes(context),
         accepted=_accepted(context),
     )
+
+
+def _changes(context: Context) -> dict[Change, Changes]:
+    if not context.base:
+        return {}
+    images: Counter[str] = Counter()
+    by: dict[str, Counter[str]] = {change: Counter() for change in Change}
+    for key in shard_keys(context):
+        with context.store.open(table_path(CHANGES.name, key)) as file:
+            rows = pq.read_table(file, columns=["change", "what", "outcome_before", "outcome"]).to_pylist()
+        for row in rows:
+            images[row["change"]] += 1
+            why = {
+                Change.ADDED: [row["outcome_before"] or "new"],
+                Change.REMOVED: [row["outcome"] or "no longer in WIT"],
+                Change.CHANGED: row["what"],
+            }
+            by[row["change"]].update(why[Change(row["change"])])
+    return {change: Changes(images[change], _most_first(by[change])) for change in Change}
 
 
 def _accepted(context: Context) -> dict[str, str]:
@@ -152,10 +199,10 @@ def release_files(context: Context) -> tuple[ReleaseFile, ...]:
 
     """
     receipts: dict[str, ReleaseFile] = {}
-    for table in (*RECEIPTS, PARQUET_FILES):
-        for key in shard_keys(context):
-            with context.store.open(table_path(table.name, key)) as file:
-                receipts |= {row["path"]: ReleaseFile(**row) for row in pq.read_table(file).to_pylist()}
+    written = [(table, key) for table in (*RECEIPTS, PARQUET_FILES) for key in shard_keys(context)]
+    for table, key in [*written, (CHANGE_FILES, ALL)]:
+        with context.store.open(table_path(table.name, key)) as file:
+            receipts |= {row["path"]: ReleaseFile(**row) for row in pq.read_table(file).to_pylist()}
     prefix = release_path(context.version, "")
     found = {path.removeprefix(prefix) for path in context.store.files(f"{RELEASES}/{context.version}")}
     for path in sorted(receipts.keys() - found):

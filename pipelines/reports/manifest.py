@@ -57,6 +57,7 @@ def manifest(facts: Facts) -> dict[str, Any]:
             "formats": dict(facts.formats),
             "licences": dict(facts.licences),
             "near_duplicates": facts.near_duplicates,
+            "changes": {change: asdict(counted) for change, counted in facts.changes.items()} or None,
         },
         "files": {file.path: {"bytes": file.bytes, "sha256": file.sha256, "rows": file.rows} for file in facts.files},
     }

@@ -156,6 +156,20 @@ looks.</b></p>
 </div>
 </section>
 
+{% if facts.changes %}
+<section id="changes">
+<h2>What changed since release {{ facts.base }}</h2>
+<table>
+<thead><tr><th scope="col">Change</th><th scope="col" class="n">Images</th><th scope="col">Of them</th></tr></thead>
+<tbody>{% for change, counted in facts.changes.items() %}
+<tr><th scope="row">{{ change }}</th><td class="n">{{ "{:,}".format(counted.images) }}</td>
+<td>{% for why, number in counted.by.items() %}{{ why }}: {{ "{:,}".format(number) }}{{ ", " if not loop.last }}
+{% endfor %}</td></tr>{% endfor %}</tbody>
+</table>
+<p>Image by image: <code>changes/</code>. An image that changed in several ways counts once for each.</p>
+</section>
+{% endif %}
+
 <section id="pictures">
 <h2>A sample of the released pictures</h2>
 <p class="quiet">{{ pictures | length }} of {{ "{:,}".format(facts.released) }}, drawn at random.</p>

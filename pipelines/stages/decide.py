@@ -61,7 +61,7 @@ class _Rules:
         same_name = (
             *("wit_image_url", "metadata_url", "original_width", "original_height", "licence", "licence_url"),
             *("author", "credit", "attribution_required", "fetched_url", "fetched_width", "fetched_height"),
-            *("fetched_sha256", "format", "width", "height"),
+            *("fetched_sha256", "format", "width", "height", "wit_rows_sha256"),
         )
         return {
             KEY: image[KEY],
@@ -105,7 +105,7 @@ DECIDE = PartitionStep(
     writes=LEDGER,
     run=_decide,
     reads=(
-        IMAGES.columns(KEY, "name", "wit_image_url", "metadata_url", "wit_mime_type"),
+        IMAGES.columns(KEY, "name", "wit_image_url", "metadata_url", "wit_mime_type", "wit_rows_sha256"),
         DESCRIPTIONS.columns(
             *(KEY, "title", "sha1", "timestamp", "mime", "original_width", "original_height"),
             *("licence", "licence_url", "author", "credit", "attribution_required"),

@@ -9,14 +9,8 @@ import pyarrow as pa
 
 from pipelines.commons.api import ApiClient
 from pipelines.commons.deletion import CandidateCategories, deletion_candidates
-from pipelines.engine.step import Context, Needs, PartitionStep, Task
+from pipelines.engine.step import Needs, PartitionStep, Task, one_key
 from pipelines.tables import CANDIDATES, DELETION_MARKS, DESCRIPTIONS, IMAGES, KEY
-
-_ALL = "all"
-
-
-def _one_key(context: Context) -> list[str]:
-    return [_ALL]
 
 
 def _list_marks(task: Task) -> Iterator[pa.Table]:
@@ -47,7 +41,7 @@ def _match(task: Task) -> Iterator[pa.Table]:
 LIST_MARKS = PartitionStep(
     writes=DELETION_MARKS,
     run=_list_marks,
-    keys=_one_key,
+    keys=one_key,
     settings=("deletion_categories", "deletion_dated_categories", "deletion_templates"),
     needs=Needs.COMMONS_API,
     observes=True,
@@ -56,7 +50,7 @@ MATCH = PartitionStep(
     writes=CANDIDATES,
     run=_match,
     reads=(
-        DELETION_MARKS.columns("name", "reason", keys=_one_key),
+        DELETION_MARKS.columns("name", "reason", keys=one_key),
         IMAGES.columns(KEY, "name"),
         DESCRIPTIONS.columns("title"),
     ),

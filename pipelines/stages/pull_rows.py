@@ -5,6 +5,7 @@ image are scattered over all files, so each file is first split by partition in 
 brought together.
 """
 
+import hashlib
 import itertools
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -22,6 +23,10 @@ from pipelines.wit import BadRow, Checksum, read_wit, wit_identity
 
 _HELD_BYTES = 128 << 20  # rows held before they are dealt out: row groups of some 600 KB with 200 partitions
 _PARTITION = "partition"
+_FACTS = {"wit_image_url": "min", "mime_type": "min", "original_width": "max", "original_height": "max"}
+"""What is known of an image by its WIT rows, and which of them counts where they disagree."""
+
+_NULL = "\0"  # no cell of WIT holds it
 
 
 def wit_keys(context: Context) -> list[str]:
@@ -167,9 +172,9 @@ def has_caption(captions: pa.ChunkedArray) -> pa.ChunkedArray:
 
 def _select(task: Task) -> Iterator[pa.Table]:
     """Make one row of each image."""
-    rows = task.table(ROWS)
-    facts = [("wit_image_url", "min"), ("mime_type", "min"), ("original_width", "max"), ("original_height", "max")]
-    first = rows.group_by(KEY).aggregate(facts).sort_by(KEY)
+    rows = task.table(ROWS).select([KEY, *_FACTS])
+    digests = _row_digests(task.batches(ROWS))
+    first = rows.group_by(KEY).aggregate([*_FACTS.items()]).sort_by(KEY)
     images = []
     for row in first.to_pylist():
         url = row[KEY]
@@ -188,9 +193,21 @@ def _select(task: Task) -> Iterator[pa.Table]:
                 "wit_mime_type": row["mime_type_min"],
                 "wit_width": row["original_width_max"],
                 "wit_height": row["original_height_max"],
+                "wit_rows_sha256": digests[url],
             }
         )
     yield pa.Table.from_pylist(images, schema=IMAGES.schema)
+
+
+def _row_digests(batches: Iterator[pa.RecordBatch]) -> dict[str, str]:
+    """Return a digest of each image's rows. Their order has no say in it: equal keys are sorted no further."""
+    lines: dict[str, list[bytes]] = {}
+    for batch in batches:
+        cells = [pc.fill_null(pc.cast(batch.column(name), pa.string()), _NULL) for name in ROWS.schema.names]
+        texts = pc.binary_join_element_wise(*cells, "\t")  # no cell of a TSV file holds a tab
+        for url, text in zip(batch.column(KEY).to_pylist(), texts.to_pylist(), strict=True):
+            lines.setdefault(url, []).append(hashlib.sha256(text.encode()).digest())
+    return {url: hashlib.sha256(b"".join(sorted(digests))).hexdigest() for url, digests in lines.items()}
 
 
 SPLIT = PartitionStep(
@@ -209,6 +226,6 @@ BRING_TOGETHER = PartitionStep(
 SELECT = PartitionStep(
     writes=IMAGES,
     run=_select,
-    reads=(ROWS.columns(KEY, "wit_image_url", "mime_type", "original_width", "original_height"),),
+    reads=(ROWS.columns(*ROWS.schema.names),),
 )
 STEPS = (SPLIT, BRING_TOGETHER, SELECT)

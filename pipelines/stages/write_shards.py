@@ -1,17 +1,22 @@
-"""write_shards: the released pictures, their captions and the ledger, as files of the release; and what looks alike."""
+"""write_shards: the released pictures, their captions and the ledger, as files of the release.
 
-from collections.abc import Iterator
+Beside them: what is different from the release before, and which pictures look alike.
+"""
+
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipelines import shards
-from pipelines.engine.step import Context, FileStep, PartitionStep, RowStep, Task, shard_keys, table_path
+from pipelines import changes, shards
+from pipelines.engine.step import Context, FileStep, PartitionStep, RowStep, Task, one_key, shard_keys, table_path
 from pipelines.near_duplicates import near_duplicates, worth_comparing
 from pipelines.tables import (
     CAPTION_FILES,
+    CHANGE_FILES,
+    CHANGES,
     KEY,
     LEDGER,
     LEDGER_FILES,
@@ -21,6 +26,7 @@ from pipelines.tables import (
     PIXELS,
     ROWS,
     SIMILAR,
+    Change,
     Outcome,
 )
 from pipelines.vision.perceptual_hash import perceptual_hash
@@ -60,6 +66,22 @@ def _write_ledger(task: Task) -> None:
         written.rows = table.num_rows
 
 
+def _compare(task: Task) -> Iterator[pa.Table]:
+    yield from changes.compare(task.context, task.key, task.table(LEDGER))
+
+
+def _write_changes(task: Task) -> None:
+    """Write the lists of what was added, removed and changed; the first release has none."""
+    if not task.context.base:
+        return
+    table = task.table(CHANGES).sort_by(KEY)
+    for change in Change:
+        rows = table.filter(pc.equal(table.column("change"), change)).drop_columns("change")
+        with task.file(changes.changes_file(change)) as written:
+            pq.write_table(rows, pa.PythonFile(written.file, mode="w"), compression="ZSTD", row_group_size=8192)
+            written.rows = rows.num_rows
+
+
 def _hash(task: Task, rows: pa.Table) -> pa.Table:
     released = pc.is_valid(rows.column("image_sha256")).to_pylist()
     pictures = rows.column("image")
@@ -67,8 +89,9 @@ def _hash(task: Task, rows: pa.Table) -> pa.Table:
     return rows.select([KEY, "image_sha256"]).append_column("phash", pa.array(hashes, pa.uint64()))
 
 
-def _one_key(context: Context) -> list[str]:
-    return ["all"]
+def _follows(context: Context, key: str) -> Mapping[str, str]:
+    """The first release has no files of changes; a later one has them even when they are empty."""
+    return {"base": context.base}
 
 
 def _find_similar(task: Task) -> Iterator[pa.Table]:
@@ -104,12 +127,12 @@ HASH = RowStep(
     identity=("image_sha256",),
 )
 FIND_SIMILAR = PartitionStep(
-    writes=SIMILAR, run=_find_similar, reads=(PHASHES.columns(KEY, "phash", keys=shard_keys),), keys=_one_key
+    writes=SIMILAR, run=_find_similar, reads=(PHASHES.columns(KEY, "phash", keys=shard_keys),), keys=one_key
 )
 FIND_NEAR_DUPLICATES = PartitionStep(
     writes=NEAR_DUPLICATES,
     run=_of_partition,
-    reads=(SIMILAR.columns(*SIMILAR.schema.names, keys=_one_key), LEDGER.columns(KEY)),
+    reads=(SIMILAR.columns(*SIMILAR.schema.names, keys=one_key), LEDGER.columns(KEY)),
 )
 WRITE_PIXELS = FileStep(
     writes=PIXEL_FILES,
@@ -121,5 +144,21 @@ WRITE_CAPTIONS = FileStep(
     run=_write_captions,
     reads=(ROWS.columns(*ROWS.schema.names), LEDGER.columns(KEY, "outcome")),
 )
-WRITE_LEDGER = FileStep(writes=LEDGER_FILES, run=_write_ledger, reads=(LEDGER.columns(*LEDGER.schema.names),))
-STEPS = (WRITE_PIXELS, WRITE_CAPTIONS, WRITE_LEDGER, HASH, FIND_SIMILAR, FIND_NEAR_DUPLICATES)
+WRITE_LEDGER = FileStep(
+    writes=LEDGER_FILES, run=_write_ledger, reads=(LEDGER.columns(*LEDGER.schema.names),), revision=2
+)
+COMPARE = PartitionStep(
+    writes=CHANGES,
+    run=_compare,
+    reads=(LEDGER.columns(*changes.COLUMNS),),
+    depends=changes.base_ledger,
+    count_by="change",
+)
+WRITE_CHANGES = FileStep(
+    writes=CHANGE_FILES,
+    run=_write_changes,
+    reads=(CHANGES.columns(*CHANGES.schema.names, keys=shard_keys),),
+    depends=_follows,
+    keys=one_key,
+)
+STEPS = (WRITE_PIXELS, WRITE_CAPTIONS, WRITE_LEDGER, COMPARE, WRITE_CHANGES, HASH, FIND_SIMILAR, FIND_NEAR_DUPLICATES)

@@ -1,0 +1,143 @@
+"""A release that follows another: what is different, what it cost, and that it is as if made from nothing."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from distributed import Client
+
+from pipelines.engine.step import Context
+from pipelines.tables import Change
+from tests.published import make
+from tests.stages.making import url_of
+from tests.world import World, downloads
+
+pytestmark = pytest.mark.timeout(600)
+
+FIRST, SECOND = "2026.01.01", "2026.02.01"
+PARTITIONS = 40
+
+
+def release(context: Context) -> Path:
+    return Path(context.store.locate(f"releases/{context.version}"))
+
+
+def changes(context: Context) -> dict[str, dict[str, dict[str, Any]]]:
+    """Return what is different, by kind of change and URL."""
+    read = {}
+    for change in Change:
+        rows = pq.read_table(release(context) / f"changes/{change}.parquet").to_pylist()
+        assert [row["image_url"] for row in rows] == sorted({row["image_url"] for row in rows})
+        read[change.value] = {row["image_url"]: row for row in rows}
+    return read
+
+
+def content(context: Context, *, whole: bool = True) -> Mapping[str, str]:
+    """Return the checksum of every file of a release; without `whole`, of the files that hold its images."""
+    folder = release(context)
+    files = {str(path.relative_to(folder)): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for name, path in files.items()
+        if whole or ("part-" in name and not name.startswith("quality/"))
+    }
+
+
+@pytest.fixture(scope="module")
+def before_and_after(client: Client, tmp_path_factory: pytest.TempPathFactory) -> tuple[World, Context, Context, Path]:
+    """Make a release of 300 images, let the world go on, and make the next one."""
+    folder = tmp_path_factory.mktemp("refresh")
+    world = World()
+    names = world.upload(300)
+    world.nominated = {names[290]}
+    with world.served(folder / "first") as settings:
+        first = make(client, folder / "store", {**settings, "version": FIRST, "partitions": PARTITIONS})
+    world.upload(5)
+    for name in names[:3]:
+        world.upload_again(name)
+    for name in names[3:5]:
+        world.move(name)
+    world.deleted |= set(names[5:9])
+    world.nominated = set(names[9:12])
+    for name in names[12:14]:
+        world.files[name].licence = "CC0"
+    for name in names[14:20]:
+        world.files[name].caption += 1
+    with world.served(folder / "second") as settings:
+        second = make(client, folder / "store", {**settings, "version": SECOND, "partitions": PARTITIONS})
+    return world, first, second, folder
+
+
+def test_the_changes_are_exactly_those_of_the_world(
+    before_and_after: tuple[World, Context, Context, Path],
+) -> None:
+    _, _, second, _ = before_and_after
+    names = [f"Picture_{number:05d}.jpg" for number in range(305)]
+    urls = [url_of(name) for name in names]
+    found = changes(second)
+    assert found["added"].keys() == {urls[290], *urls[300:]}
+    assert {found["added"][url]["reason"] for url in urls[300:]} == {"new among the captioned rows of WIT"}
+    assert found["added"][urls[290]]["outcome_before"] == "deletion_candidate"
+    assert {url: row["outcome"] for url, row in found["removed"].items()} == {
+        **dict.fromkeys(urls[5:9], "missing"),
+        **dict.fromkeys(urls[9:12], "deletion_candidate"),
+    }
+    assert all(row["reason"].startswith(row["outcome"]) for row in found["removed"].values())
+    assert {url: row["what"] for url, row in found["changed"].items()} == {
+        **{key: ["picture", "file"] for key in urls[:3]},
+        **{key: ["name"] for key in urls[3:5]},
+        **{key: ["licence"] for key in urls[12:14]},
+        **{key: ["captions"] for key in urls[14:20]},
+    }
+    assert {row["licence_before"] for row in found["changed"].values()} == {"CC BY-SA 4.0"}
+    assert {found["changed"][url]["licence"] for url in urls[12:14]} == {"CC0"}
+
+
+def test_the_documents_count_them(before_and_after: tuple[World, Context, Context, Path]) -> None:
+    _, first, second, _ = before_and_after
+    manifest = json.loads((release(second) / "manifest.json").read_text())
+    assert manifest["base"] == FIRST
+    assert manifest["counts"]["changes"] == {
+        "added": {"images": 6, "by": {"new": 5, "deletion_candidate": 1}},
+        "removed": {"images": 7, "by": {"missing": 4, "deletion_candidate": 3}},
+        "changed": {"images": 13, "by": {"captions": 6, "file": 3, "picture": 3, "licence": 2, "name": 2}},
+    }
+    assert manifest["files"]["changes/removed.parquet"]["rows"] == 7
+    card = (release(second) / "README.md").read_text()
+    assert "| removed | 7 | missing: 4, deletion_candidate: 3 |" in card
+    assert "What changed since release 2026.01.01" in (release(second) / "report.html").read_text()
+    assert not (release(first) / "changes").exists()
+    assert json.loads((release(first) / "manifest.json").read_text())["base"] is None
+
+
+def test_only_what_changed_was_downloaded(before_and_after: tuple[World, Context, Context, Path]) -> None:
+    """New, replaced and moved files; and the one whose picture was removed while it was nominated for deletion."""
+    *_, folder = before_and_after
+    wanted = {f"Picture_{number:05d}.jpg" for number in (0, 1, 2, 290, *range(300, 305))}
+    wanted |= {f"Moved_Picture_{number:05d}.jpg" for number in (3, 4)}
+    asked = [path.rsplit("/", 1)[-1] for path in downloads(folder / "second")]
+    assert sorted(asked) == sorted(wanted)
+
+
+def test_shards_in_which_nothing_changed_are_the_same_files(
+    before_and_after: tuple[World, Context, Context, Path],
+) -> None:
+    _, first, second, _ = before_and_after
+    before, after = content(first, whole=False), content(second, whole=False)
+    same = [name for name in after if before.get(name) == after[name]]
+    assert len(same) > len(after) // 3
+    for name in same:
+        assert (release(first) / name).stat().st_ino == (release(second) / name).stat().st_ino, name
+
+
+def test_it_is_as_if_made_from_nothing(
+    client: Client, before_and_after: tuple[World, Context, Context, Path], tmp_path: Path
+) -> None:
+    world, _, second, _ = before_and_after
+    with world.served(tmp_path / "world") as settings:
+        fresh = make(client, tmp_path / "store", {**settings, "version": SECOND, "partitions": PARTITIONS})
+    assert content(fresh, whole=False) == content(second, whole=False)
