@@ -52,6 +52,28 @@ def release_params() -> dict[str, Param]:
     return params
 
 
+def refresh_params() -> dict[str, Param]:
+    """Return the Params of a refresh: what may differ from the release before. Left empty, nothing does."""
+    params = release_params()
+    files = ReleaseConfig.model_fields["wit_files"].description
+    wit_files = Param([], description=f"{files} Empty: those of the release before.", title="wit files", type="array")
+    return {"base": params["base"], "wit_files": wit_files, "accept": params["accept"], "store": params["store"]}
+
+
+def refresh_settings(params: Mapping[str, Any], run_id: str) -> dict[str, Any]:
+    """Return the settings of a refresh: the form, the deployment's defaults, the release before, in this order.
+
+    Raises:
+        ReleaseError: there is no release of the base's name.
+
+    """
+    from pipelines.releases import settings_of_next
+    from pipelines.store import Store
+
+    given = _deployment_defaults() | {name: value for name, value in release_settings(params).items() if value}
+    return settings_of_next(Store(given["store"]), run_id, given)
+
+
 def release_settings(params: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings that a filled-in form stands for: a field left empty has ReleaseConfig's own default."""
     settings = {}

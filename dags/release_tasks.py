@@ -3,16 +3,17 @@
 import ast
 import datetime
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from airflow.sdk import Asset, Metadata, task
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from pipelines.errors import InputError, ReleaseError, SettingError, ValidationFailed, WitReleaseError
 from pipelines.vision.weights_errors import WeightsError
-from release_form import release_settings
+from release_links import DataDocsLink, ReleaseLink, ReportLink, link
 
 log = logging.getLogger(__name__)
 
@@ -35,11 +36,52 @@ _PERMANENT = (SettingError, InputError, ReleaseError, ValidationFailed, WeightsE
 """Errors that stay what they are until a person has changed something."""
 
 
-def run_stage(name: str, params: Mapping[str, Any], run_id: str) -> dict[str, Any]:
+RELEASE = Asset("wit_release", uri="wit-release://latest", group="wit")
+"""The newest release; its event carries version and counts."""
+
+SettingsOf = Callable[[Mapping[str, Any], str], dict[str, Any]]
+"""Makes settings of a release out of a filled-in form and the name of the DAG run."""
+
+
+def stages_of_a_release(settings_of: SettingsOf) -> None:
+    """Add the tasks that make a release to the DAG that is being defined: the stages, in their order."""
+
+    def stage(name: str, pool: str = "default_pool") -> Any:
+        @task(task_id=name, pool=pool, doc_md=stage_docs(name))
+        def run(params: Mapping[str, Any], run_id: str) -> dict[str, Any]:
+            return run_stage(name, settings_of, params, run_id)
+
+        return run()
+
+    @task(pool=COMMONS_API, outlets=[RELEASE], doc_md=stage_docs("publish"))
+    def publish(params: Mapping[str, Any], run_id: str) -> Iterator[Any]:
+        """Run the last stage, and tell what waits for releases that there is a new one."""
+        published = run_stage("publish", settings_of, params, run_id)
+        yield Metadata(RELEASE, extra=published)
+        return published
+
+    rows = stage("pull_rows")
+    described = stage("describe_files", COMMONS_API)
+    pictures = stage("fetch_images", COMMONS_MEDIA)
+    faces = stage("detect_faces")
+    candidates = stage("find_deletion_candidates", COMMONS_API)
+    ledger = stage("decide", COMMONS_MEDIA)  # it may want pictures back that an earlier release dropped
+    shards = stage("write_shards")
+    embeddings = stage("embed_images")
+    validated = stage("validate")
+    published = publish()
+    link(validated, ReleaseLink(), DataDocsLink())
+    link(published, ReleaseLink(), ReportLink())
+
+    rows >> described >> pictures >> [faces, candidates] >> ledger >> shards >> embeddings >> validated >> published
+
+
+def run_stage(name: str, settings_of: SettingsOf, params: Mapping[str, Any], run_id: str) -> dict[str, Any]:
     """Run a stage of the release that this DAG run makes.
 
     Args:
         name: of the stage.
+        settings_of: makes settings out of the form.
         params: the form, as it was filled in.
         run_id: of the DAG run; a task that is run again goes on with the release that its run began.
 
@@ -54,7 +96,7 @@ def run_stage(name: str, params: Mapping[str, Any], run_id: str) -> dict[str, An
     from pipelines.pipeline import run_one
 
     try:
-        return run_one(name, release_settings(params), run_id)
+        return run_one(name, settings_of(params, run_id), run_id)
     except WitReleaseError as error:
         log.error("%s: %s", type(error).__name__, error)
         kind = AirflowFailException if is_permanent(error) else AirflowException

@@ -45,35 +45,10 @@ Progress is in each task's log: partitions done, images per second, time left. X
 counts, nothing else. The event of the asset `wit_release` carries the same for what is to run after a release.
 """
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from airflow.sdk import DAG
 
-from airflow.sdk import DAG, Asset, Metadata, task
-
-from release_form import release_params
-from release_links import DataDocsLink, ReleaseLink, ReportLink, link
-from release_tasks import COMMONS_API, COMMONS_MEDIA, DEFAULT_ARGS, run_stage, stage_docs
-
-RELEASE = Asset("wit_release", uri="wit-release://latest", group="wit")
-
-
-def stage(name: str, pool: str = "default_pool") -> Any:
-    """Make the task that runs one stage."""
-
-    @task(task_id=name, pool=pool, doc_md=stage_docs(name))
-    def run(params: Mapping[str, Any], run_id: str) -> dict[str, Any]:
-        return run_stage(name, params, run_id)
-
-    return run()
-
-
-@task(pool=COMMONS_API, outlets=[RELEASE], doc_md=stage_docs("publish"))
-def publish(params: Mapping[str, Any], run_id: str) -> Iterator[Any]:
-    """Run the last stage, and tell what waits for releases that there is a new one."""
-    published = run_stage("publish", params, run_id)
-    yield Metadata(RELEASE, extra=published)
-    return published
-
+from release_form import release_params, release_settings
+from release_tasks import DEFAULT_ARGS, stages_of_a_release
 
 with DAG(
     dag_id="wit_release",
@@ -88,17 +63,4 @@ with DAG(
     default_args=DEFAULT_ARGS,
     tags=["wit", "release"],
 ):
-    rows = stage("pull_rows")
-    described = stage("describe_files", COMMONS_API)
-    pictures = stage("fetch_images", COMMONS_MEDIA)
-    faces = stage("detect_faces")
-    candidates = stage("find_deletion_candidates", COMMONS_API)
-    ledger = stage("decide", COMMONS_MEDIA)  # it may want pictures back that an earlier release dropped
-    shards = stage("write_shards")
-    embeddings = stage("embed_images")
-    validated = stage("validate")
-    published = publish()
-    link(validated, ReleaseLink(), DataDocsLink())
-    link(published, ReleaseLink(), ReportLink())
-
-    rows >> described >> pictures >> [faces, candidates] >> ledger >> shards >> embeddings >> validated >> published
+    stages_of_a_release(lambda params, run_id: release_settings(params))

@@ -79,6 +79,33 @@ def _base(store: Store, config: ReleaseConfig, version: str, known: Mapping[str,
     return newest_published(store) or ""
 
 
+def settings_of_next(store: Store, run: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of a release that follows another: that one's, but for what is given.
+
+    Args:
+        store: of the releases.
+        run: names who makes it; while its release is unfinished, it goes on with the settings that it began with.
+        given: settings that are to differ; ``base`` names the release to follow, else it is the newest published one.
+
+    Returns:
+        Fields of ReleaseConfig. Without any release before, those that were given.
+
+    Raises:
+        ReleaseError: there is no release of the base's name.
+
+    """
+    begun = _unfinished(store, run)
+    if begun is not None:
+        return read_begun(store, begun).config | {"accept": given.get("accept", "")}
+    base = given.get("base") or newest_published(store)
+    if base is None:
+        return dict(given)
+    if not is_published(store, base):
+        raise ReleaseError(f"base: {store.url} holds no published release {base}")
+    # A reason to overlook warnings is about one release, and is not handed down.
+    return {**read_begun(store, base).config, "version": "", "accept": "", "store": store.url, **given, "base": base}
+
+
 def read_begun(store: Store, version: str) -> Begun:
     """Return how a release was begun.
 

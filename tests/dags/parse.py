@@ -37,6 +37,7 @@ def describe(dag) -> dict:
         "description": dag.description or "",
         "tags": sorted(dag.tags),
         "schedule": type(dag.timetable).__name__,
+        "cron": getattr(dag.timetable, "expression", None),
         "catchup": dag.catchup,
         "max_active_runs": dag.max_active_runs,
         "params": {

@@ -21,6 +21,7 @@ from tests.dags.parse import ROOT
 from tests.stages.making import url_of, write_wit
 
 DAG = "wit_release"
+REFRESH = "wit_refresh"
 NAMES = ("Blue_square.png", "Grünes_Quadrat.jpg", "赤い四角.gif", "Nominated.jpg")
 
 pytestmark = pytest.mark.timeout(1200)  # starting Airflow takes half a minute, longer on a busy machine
@@ -35,10 +36,10 @@ class Running:
     settings: dict[str, Any]
     state: Path
 
-    def run(self, **settings: Any) -> str:
-        """Run the DAG to its end, and return the run's id."""
-        run = self.api.trigger(DAG, self.settings | settings)
-        self.until(lambda: self.api.run_state(DAG, run) in ("success", "failed"))
+    def run(self, dag: str = DAG, **settings: Any) -> str:
+        """Run a DAG to its end, and return the run's id."""
+        run = self.api.trigger(dag, (self.settings if dag == DAG else {}) | settings)
+        self.until(lambda: self.api.run_state(dag, run) in ("success", "failed"))
         return run
 
     def until(self, condition: Callable[[], bool]) -> None:
@@ -46,8 +47,8 @@ class Running:
             self.airflow.check()
             time.sleep(0.5)
 
-    def log(self, run: str, task: str, attempt: int = 1) -> list[dict[str, Any]]:
-        return list(self.api.log(DAG, run, task, attempt))
+    def log(self, run: str, task: str, attempt: int = 1, dag: str = DAG) -> list[dict[str, Any]]:
+        return list(self.api.log(dag, run, task, attempt))
 
 
 def make_commons(folder: Path) -> None:
@@ -61,6 +62,12 @@ def make_commons(folder: Path) -> None:
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WIT_RELEASE_SCHEDULE", "none")  # no refresh but those that the tests start
+        yield from start(tmp_path_factory)
+
+
+def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     folder = tmp_path_factory.mktemp("airflow")
     make_commons(folder / "commons")
     caption = "caption_reference_description"
@@ -81,6 +88,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         }
         api = airflow.api()
         api.wait_for_dag(DAG)
+        api.wait_for_dag(REFRESH)
         sessions = AirflowState(folder / "state").sessions()
         assert members(sessions)
         yield Running(airflow, api, settings, folder / "state")
@@ -127,6 +135,28 @@ def test_tasks_hand_on_names_and_counts_only(running: Running, release: str) -> 
 def test_a_tasks_log_shows_its_progress(running: Running, release: str) -> None:
     said = [entry["event"] for entry in running.log(release, "fetch_images") if "progress" in entry.get("logger", "")]
     assert "2 of 2 partitions" in said[-1]
+
+
+def test_a_refresh_follows_the_release_and_takes_over_its_settings(running: Running, release: str) -> None:
+    """The short form names the store; the long one of the first release is not filled in again."""
+    run = running.run(REFRESH, store=running.settings["store"])
+    states = {task.task: task.state for task in running.api.tasks(REFRESH, run)}
+    broken = [
+        entry for name, state in states.items() if state == "failed" for entry in running.log(run, name, dag=REFRESH)
+    ]
+    assert states == dict.fromkeys(STAGES, "success"), broken[-3:]
+    store = Path(running.settings["store"])
+    version = json.loads((store / "releases/latest.json").read_text())["version"]
+    manifest = json.loads((store / "releases" / version / "manifest.json").read_text())
+    assert version != "2026.01.01"
+    assert manifest["base"] == "2026.01.01"
+    assert {change: counted["images"] for change, counted in manifest["counts"]["changes"].items()} == {
+        "added": 0,
+        "removed": 0,
+        "changed": 0,
+    }
+    (event,) = running.api.asset_events(run)
+    assert event["extra"]["version"] == version
 
 
 def test_a_published_release_is_refused_at_once_and_the_log_says_why(running: Running, release: str) -> None:

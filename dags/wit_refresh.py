@@ -1,0 +1,62 @@
+"""Make the next release, once a month: at the price of what changed since the one before.
+
+Switch this DAG on, and it follows the newest release of the store with another one, on the first of each month. It
+can be triggered by hand as well; the form is short, because everything that is not given stays as it was: `base` names
+the release to follow, `wit_files` other WIT files, `accept` a reason to overlook warnings. Where there is no release
+yet, the first refresh makes a full one, from the deployment's defaults.
+
+The tasks are those of **Make a release**, and do the same: `pull_rows`, `describe_files`, `fetch_images`,
+`detect_faces`, `find_deletion_candidates`, `decide`, `write_shards`, `embed_images`, `validate`, `publish`.
+
+#### Why it behaves as it does
+
+**What is the same is reused.** Each refresh asks Commons about every file, fifty at a time. While name, checksum and
+upload time of a file are the same, its picture, its faces and its features are those of the release before: nothing is
+fetched and nothing computed. Shards in which nothing changed are the very same files. What was uploaded again, moved,
+deleted, nominated for deletion, relicensed or captioned anew is made again, and listed in the release's `changes/`,
+each with its reason.
+
+**One release at a time.** Airflow starts no second run of this DAG while one is on, and a month that was missed while
+the machine was down is made up for by one refresh, not by several: there is but one present state of Commons.
+
+**Which settings.** The form counts first, then the deployment's defaults (the file that `WIT_RELEASE_DEFAULTS` names),
+then the settings of the release that is followed. `WIT_RELEASE_SCHEDULE` replaces the schedule: a cron expression, one
+of Airflow's presets such as `@weekly`, or `none` for refreshes by hand alone.
+
+**Who is told when it fails.** The address in `WIT_RELEASE_ALERTS` gets an e-mail, by Airflow's own connection
+`smtp_default`. A release that was made before stays as it is, and the next run goes on where this one stopped.
+"""
+
+import os
+
+from airflow.providers.smtp.notifications.smtp import SmtpNotifier
+from airflow.sdk import DAG
+
+from release_form import refresh_params, refresh_settings
+from release_tasks import DEFAULT_ARGS, stages_of_a_release
+
+SCHEDULE = os.environ.get("WIT_RELEASE_SCHEDULE") or "@monthly"
+BY_HAND = SCHEDULE == "none"
+ALERTS = os.environ.get("WIT_RELEASE_ALERTS")
+
+with DAG(
+    dag_id="wit_refresh",
+    dag_display_name="Refresh the release",
+    description="The next release: what changed on Commons and in WIT since the one before, and nothing else.",
+    doc_md=__doc__,
+    schedule=None if BY_HAND else SCHEDULE,
+    catchup=False,
+    max_active_runs=1,
+    is_paused_upon_creation=not BY_HAND,  # a schedule begins when somebody says so
+    params=refresh_params(),
+    default_args=DEFAULT_ARGS,
+    on_failure_callback=SmtpNotifier(
+        to=ALERTS,
+        subject="wit-release: {{ dag.dag_id }} failed",
+        html_content="The run {{ run_id }} failed; its log says why, and the next run goes on where it stopped.",
+    )
+    if ALERTS
+    else None,
+    tags=["wit", "release", "refresh"],
+):
+    stages_of_a_release(refresh_settings)

@@ -1,0 +1,70 @@
+"""The refresh: when it runs, what its form asks, and where its settings come from."""
+
+import datetime
+from pathlib import Path
+from unittest.mock import patch
+
+import pytest
+from airflow.timetables.base import DataInterval, TimeRestriction
+from airflow.timetables.trigger import CronTriggerTimetable
+from pendulum import DateTime
+from pendulum import datetime as moment
+
+from tests.dags.conftest import Found, parse
+
+
+@pytest.fixture
+def refresh_dag(found: Found) -> Found:
+    return found["dags"]["wit_refresh"]
+
+
+def runs(cron: str, begin: DateTime, end: DateTime, down: tuple[DateTime, DateTime]) -> dict[DateTime, DateTime]:
+    """Live through some time as Airflow's scheduler does, but for an outage; return the runs, with when each began."""
+    timetable = CronTriggerTimetable(cron, timezone="UTC")
+    restriction = TimeRestriction(earliest=None, latest=None, catchup=False)
+    made: dict[DateTime, DateTime] = {}
+    last: DataInterval | None = DataInterval.exact(begin.subtract(months=1))
+    now = begin
+    while now < end:
+        if not down[0] <= now < down[1]:
+            with patch("airflow.timetables.trigger.utcnow", return_value=now):
+                following = timetable.next_dagrun_info(last_automated_data_interval=last, restriction=restriction)
+            assert following is not None
+            if following.run_after <= now:
+                made[following.run_after] = now
+                last = following.data_interval
+        now = now.add(hours=6)
+    return made
+
+
+def test_a_year_with_an_outage_of_two_months_has_one_refresh_for_what_was_missed(refresh_dag: Found) -> None:
+    assert refresh_dag["schedule"] == "CronTriggerTimetable"
+    assert not refresh_dag["catchup"]
+    begin, down = moment(2026, 1, 1), (moment(2026, 3, 20), moment(2026, 5, 20))
+    made = runs(refresh_dag["cron"], begin, moment(2027, 1, 1), down)
+    months = [run.month for run in made]
+    assert months == [1, 2, 3, 5, 6, 7, 8, 9, 10, 11, 12]
+    assert made[moment(2026, 5, 1)] == down[1]
+    assert all(
+        run.day == 1 and began - run < datetime.timedelta(hours=7) for run, began in made.items() if run.month != 5
+    )
+
+
+def test_the_schedule_is_a_setting(tmp_path: Path) -> None:
+    found = parse(str(tmp_path), WIT_RELEASE_SCHEDULE="0 4 * * 1")
+    assert found["dags"]["wit_refresh"]["cron"] == "0 4 * * 1"
+
+
+def test_an_address_for_alerts_is_no_obstacle_to_reading_the_dag(tmp_path: Path) -> None:
+    found = parse(str(tmp_path), WIT_RELEASE_ALERTS="steward@example.org")
+    assert found["errors"] == {}
+
+
+def test_the_form_asks_only_what_may_differ(refresh_dag: Found) -> None:
+    assert set(refresh_dag["params"]) == {"base", "wit_files", "accept", "store"}
+    assert refresh_dag["params"]["wit_files"]["default"] == []
+    assert all(param["description"] for param in refresh_dag["params"].values())
+
+
+def test_it_makes_a_release_by_the_same_tasks(refresh_dag: Found, release_dag: Found) -> None:
+    assert refresh_dag["tasks"] == release_dag["tasks"]
