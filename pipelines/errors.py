@@ -4,6 +4,7 @@
     ├── SettingError        a setting is out of range or missing            (names the field)
     ├── InputError          a WIT file cannot be used                       (names the file)
     ├── StoreError          the store cannot be read or written             (names the path)
+    ├── StoreLocked         another run makes a release in the store        (names the run)
     ├── ReleaseError        a release is not in the state that was needed   (names the version)
     ├── StageFailed         a partition of a stage failed                   (names stage and partition)
     └── ValidationFailed    expectations did not hold                       (names each of them)
@@ -26,6 +27,10 @@ class InputError(WitReleaseError):
 
 class StoreError(WitReleaseError):
     """The store cannot be read or written, or a file in it is not what it should be."""
+
+
+class StoreLocked(WitReleaseError):
+    """Another run makes a release in the same store; it is a matter of time."""
 
 
 class ReleaseError(WitReleaseError):

@@ -14,6 +14,7 @@ from pipelines.engine.cluster import open_client
 from pipelines.engine.partition import is_done
 from pipelines.engine.run import Summary, run_step
 from pipelines.engine.step import Context, Step, shard_keys, shard_name
+from pipelines.lock import held
 from pipelines.releases import (
     begin,
     check_writable,
@@ -132,9 +133,10 @@ def run_one(name: str, settings: Mapping[str, Any], run: str) -> dict[str, Any]:
 
     """
     config = ReleaseConfig.parse(settings)
-    context = begin(config, run)
-    with open_client(config) as client:
-        return {"version": context.version, "counts": run_stage(name, context, client)}
+    with held(Store(config.store), run, alone=False, keep=name != "publish"):
+        context = begin(config, run)
+        with open_client(config) as client:
+            return {"version": context.version, "counts": run_stage(name, context, client)}
 
 
 def run_release(config: ReleaseConfig, run: str, until: str | None = None) -> Context:
@@ -148,11 +150,12 @@ def run_release(config: ReleaseConfig, run: str, until: str | None = None) -> Co
     Returns:
         The release's context.
     """
-    context = begin(config, run)
     last = STAGES.index(until) if until else len(STAGES) - 1
-    with open_client(config) as client:
-        for name in STAGES[: last + 1]:
-            run_stage(name, context, client)
+    with held(Store(config.store), run, alone=True):
+        context = begin(config, run)
+        with open_client(config) as client:
+            for name in STAGES[: last + 1]:
+                run_stage(name, context, client)
     return context
 
 
@@ -173,9 +176,11 @@ def publish_release(store: Store, version: str = "", accept: str = "") -> Contex
     """
     known = context_of(store, version or newest_unpublished(store))
     settings = known.config.model_dump() | {"version": known.version, "accept": accept or known.config.accept}
-    context = begin(ReleaseConfig.parse(settings), read_begun(store, known.version).run)
-    with open_client(context.config) as client:
-        run_stage("publish", context, client)
+    run = read_begun(store, known.version).run
+    with held(store, run, alone=True):
+        context = begin(ReleaseConfig.parse(settings), run)
+        with open_client(context.config) as client:
+            run_stage("publish", context, client)
     return context
 
 

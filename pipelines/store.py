@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, cast
 
+import filelock
 import fsspec
 
 from pipelines.errors import StoreError
@@ -155,6 +156,14 @@ class Store:
             except ValueError as error:
                 raise StoreError(f"{self.locate(path)} is not valid JSON: {error}") from None
 
+    def read_text(self, path: str) -> str | None:
+        """Return the content of a UTF-8 text file as it is now, or None where there is none."""
+        self._fs.invalidate_cache()
+        try:
+            return str(self._fs.cat_file(self._full(path)).decode())
+        except FileNotFoundError:
+            return None
+
     def files(self, folder: str) -> list[str]:
         """Return the paths of all files below a folder, sorted; none where the folder is not there."""
         self._fs.invalidate_cache()
@@ -230,6 +239,51 @@ class Store:
         with self.write(path) as written:
             written.file.write(text.encode())
         return written
+
+    def swap_text(self, path: str, before: str | None, after: str) -> bool:
+        """Replace a small text file if it still is what it was; whoever else tries at the same time does not succeed.
+
+        Args:
+            path: of the file.
+            before: what it holds; None: it is not there.
+            after: what it is to hold.
+
+        Returns:
+            Whether it was replaced.
+
+        """
+        if self.local is not None:
+            guard = self.local / _SCRATCH / (path.replace("/", ".") + ".guard")
+            guard.parent.mkdir(parents=True, exist_ok=True)
+            with filelock.FileLock(guard):
+                if self.read_text(path) != before:
+                    return False
+                self.write_text(path, after)
+                return True
+        condition = {"IfNoneMatch": "*"}
+        if before is not None:
+            tag = self._tag(path)
+            if tag is None or self.read_text(path) != before or self._tag(path) != tag:
+                return False
+            condition = {"IfMatch": tag}
+        bucket, key, _ = self._fs.split_path(self._full(path))
+        try:
+            self._fs.call_s3("put_object", Bucket=bucket, Key=key, Body=after.encode(), **condition)
+        except OSError as error:
+            code = getattr(error.__cause__, "response", {}).get("Error", {}).get("Code")
+            if code in ("PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey"):
+                return False
+            raise StoreError(f"cannot write {self.locate(path)}: {error}") from error
+        self._fs.invalidate_cache()
+        return True
+
+    def _tag(self, path: str) -> str | None:
+        """Return the entity tag of an object, None where it is not there."""
+        self._fs.invalidate_cache()
+        try:
+            return str(self._fs.info(self._full(path), refresh=True)["ETag"])
+        except FileNotFoundError:
+            return None
 
     def link(self, source: str, target: str) -> None:
         """Give a file a second name, without copying where the file system can: neither is ever written again."""

@@ -1,0 +1,173 @@
+"""One release at a time in a store: a lock with an owner and a heartbeat, kept in the store itself.
+
+The owner is a run: the DAG run whose tasks make a release one after the other, or a command. While a process of it is
+at work, it renews the heartbeat; a lock whose heartbeat ran out belongs to nobody any more, and the next run takes it
+over. Whoever takes or renews it replaces just what was read before, which the store refuses if somebody else was
+faster. Moments come from the clocks of the machines, which have to agree to within half of `EXPIRES`.
+"""
+
+import _thread
+import contextlib
+import json
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+
+import psutil  # type: ignore[import-untyped]
+
+from pipelines.errors import StoreLocked
+from pipelines.store import Store
+
+log = logging.getLogger(__name__)
+
+PATH = "lock.json"
+
+EXPIRES = 120.0
+"""Seconds after its last heartbeat at which a lock is anybody's: longer than Airflow takes from task to task."""
+
+BEAT = 15.0
+"""Seconds between heartbeats."""
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Who holds the lock.
+
+    Args:
+        run: whose release is being made; empty: nobody's.
+        host: where its process runs,
+        process: and as which number,
+        started: since which moment, in seconds since 1970: numbers are used again.
+        alone: no other process takes part in the run, so it ends with this one.
+        heartbeat: in seconds since 1970.
+
+    """
+
+    run: str
+    host: str
+    process: int
+    started: float
+    alone: bool
+    heartbeat: float
+
+    def in_words(self) -> str:
+        """Return who it is, for people."""
+        seconds = max(0.0, time.time() - self.heartbeat)
+        return f"run {self.run} (process {self.process} on {self.host}, heard of {seconds:.0f} s ago)"
+
+    def is_gone(self) -> bool:
+        """Say whether it will not come back: it let go, or fell silent, or its process on this machine has ended."""
+        if not self.run or time.time() - self.heartbeat > EXPIRES:
+            return True
+        return self.alone and self.host == socket.gethostname() and not _is_running(self.process, self.started)
+
+
+def _is_running(process: int, started: float) -> bool:
+    try:
+        running = psutil.Process(process)
+        return bool(abs(running.create_time() - started) < 1 and running.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+@contextlib.contextmanager
+def held(store: Store, run: str, *, alone: bool, keep: bool = False) -> Iterator[None]:
+    """Hold the lock of a store for the time of a ``with`` block.
+
+    Args:
+        store: no two runs make a release in it at once.
+        run: the owner. Several processes may hold it for one run, if none of them is alone.
+        alone: this process is all of the run.
+        keep: leave the lock to the run's next process when the block ends.
+
+    Raises:
+        StoreLocked: another run holds it, or took it over because this process was not heard of for too long.
+
+    """
+    me = Owner(run, socket.gethostname(), os.getpid(), psutil.Process().create_time(), alone, 0.0)
+    _take(store, me)
+    heart = _Heart(store, me)
+    heart.start()
+    try:
+        yield
+    except KeyboardInterrupt:
+        if heart.lost:
+            raise StoreLocked(f"{store.url} was taken over from run {run} by {heart.lost}") from None
+        raise
+    finally:
+        heart.stop()
+        if not keep and not heart.lost:
+            _renew(store, me, let_go=True)
+
+
+def _read(store: Store) -> tuple[str | None, Owner | None]:
+    text = store.read_text(PATH)
+    return text, None if text is None else Owner(**json.loads(text))
+
+
+def _swap(store: Store, before: str | None, owner: Owner) -> bool:
+    return store.swap_text(PATH, before, json.dumps(asdict(owner), sort_keys=True) + "\n")
+
+
+def _beating(owner: Owner, *, let_go: bool = False) -> Owner:
+    return Owner(**asdict(owner) | {"heartbeat": time.time()} | ({"run": ""} if let_go else {}))
+
+
+def _take(store: Store, me: Owner) -> None:
+    while True:
+        text, owner = _read(store)
+        if owner is not None and not owner.is_gone() and not _shared(owner, me):
+            raise StoreLocked(
+                f"{store.url} is in use by {owner.in_words()}; wait until it has ended, or for {EXPIRES:.0f} s if it "
+                f"was killed"
+            )
+        if owner is not None and owner.run not in ("", me.run):
+            log.warning("%s: taking over from %s", store.url, owner.in_words())
+        if _swap(store, text, _beating(me)):
+            return
+
+
+def _shared(owner: Owner, me: Owner) -> bool:
+    same_process = (owner.host, owner.process, owner.started) == (me.host, me.process, me.started)
+    return owner.run == me.run and (same_process or not (owner.alone or me.alone))
+
+
+def _renew(store: Store, me: Owner, *, let_go: bool = False) -> Owner | None:
+    """Renew the heartbeat, or let go; return who holds the lock if it is not this run."""
+    while True:
+        text, owner = _read(store)
+        if owner is None or owner.run != me.run:
+            return owner or me
+        if _swap(store, text, _beating(me, let_go=let_go)):
+            return None
+
+
+class _Heart(threading.Thread):
+    """Renews the heartbeat until it is stopped; interrupts the process when the lock is somebody else's."""
+
+    def __init__(self, store: Store, me: Owner) -> None:
+        super().__init__(name="heartbeat", daemon=True)
+        self._store = store
+        self._me = me
+        self._stopped = threading.Event()
+        self.lost = ""
+
+    def run(self) -> None:
+        while not self._stopped.wait(BEAT):
+            try:
+                other = _renew(self._store, self._me)
+            except OSError as error:  # the store does not answer now; the lock lasts for some heartbeats more
+                log.warning("heartbeat: %s", error)
+                continue
+            if other is not None:
+                self.lost = other.in_words()
+                _thread.interrupt_main()
+                return
+
+    def stop(self) -> None:
+        self._stopped.set()
+        self.join()
