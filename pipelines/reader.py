@@ -22,11 +22,12 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from pipelines import shards
+from pipelines.changes import changes_file
 from pipelines.errors import ReleaseError
 from pipelines.releases import MANIFEST
 from pipelines.shards import PixelRow
 from pipelines.store import Store
-from pipelines.tables import KEY, Outcome
+from pipelines.tables import KEY, Change, Outcome
 
 _REMOVED = (Outcome.TAKEN_DOWN, Outcome.DELETION_CANDIDATE, Outcome.MISSING)
 
@@ -130,6 +131,22 @@ class Release:
     def removals(self) -> Iterator[dict[str, Any]]:
         """Yield the ledger's rows of images that are gone, or that somebody wants to be gone, with the reason."""
         return self.ledger(_REMOVED)
+
+    def changes(self, change: Change | str) -> Iterator[dict[str, Any]]:
+        """Yield the images that were added, removed or changed since the release before, with the reason.
+
+        Args:
+            change: ``added``, ``removed`` or ``changed``.
+
+        Raises:
+            ValueError: it is none of these.
+
+        """
+        path = changes_file(Change(change))
+        if self._store.exists(path):  # the first release has none
+            with self._store.open(path) as file:
+                for batch in pq.ParquetFile(file).iter_batches(batch_size=1024):
+                    yield from batch.to_pylist()
 
     def rows(self, languages: Collection[str] | None = None) -> Iterator[Row]:
         """Yield every image with its embedding and its captions.

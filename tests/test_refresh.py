@@ -11,6 +11,7 @@ import pytest
 from distributed import Client
 
 from pipelines.engine.step import Context
+from pipelines.reader import open_release
 from pipelines.tables import Change
 from tests.published import make
 from tests.stages.making import url_of
@@ -29,8 +30,10 @@ def release(context: Context) -> Path:
 def changes(context: Context) -> dict[str, dict[str, dict[str, Any]]]:
     """Return what is different, by kind of change and URL."""
     read = {}
+    reader = open_release(str(release(context)))
     for change in Change:
         rows = pq.read_table(release(context) / f"changes/{change}.parquet").to_pylist()
+        assert list(reader.changes(change)) == rows
         assert [row["image_url"] for row in rows] == sorted({row["image_url"] for row in rows})
         read[change.value] = {row["image_url"]: row for row in rows}
     return read
@@ -111,6 +114,7 @@ def test_the_documents_count_them(before_and_after: tuple[World, Context, Contex
     assert "| removed | 7 | missing: 4, deletion_candidate: 3 |" in card
     assert "What changed since release 2026.01.01" in (release(second) / "report.html").read_text()
     assert not (release(first) / "changes").exists()
+    assert list(open_release(str(release(first))).changes("removed")) == []
     assert json.loads((release(first) / "manifest.json").read_text())["base"] is None
 
 

@@ -18,6 +18,7 @@ FILES = """| files | content |
 | `resnet_embeddings/*.csv.gz` | `image_url ⇥ 2048 numbers with commas between`; no header, as in 2021 |
 | `captions/*.tsv.gz` | the WIT rows of these pictures: WIT's 17 columns and two more, with a header |
 | `ledger/*.parquet` | every image that was considered, and what became of it |
+| `changes/*.parquet` | what was added, removed and changed since the release before, and why; not in the first one |
 | `report.html` | the release at a glance |
 | `quality/index.html` | what was expected of this release before it was published, and what was found |
 | `croissant.json` | this card for machines (MLCommons Croissant) |
@@ -91,6 +92,6 @@ LIMITS = """- What Wikipedia shows is what its authors chose: people, places and
 - ResNet-50 was trained on ImageNet, whose classes and biases its features carry."""
 
 REMOVALS = """A picture that is removed from Commons, nominated for deletion there, or named in a request to us is left
-out of the next release, and its ledger says so. If you keep a copy of an earlier release, please follow: compare the
-ledgers, or the lists of changes, and delete what is gone. To have a picture removed, have it removed from Commons, or
+out of the next release, and its ledger says so. If you keep a copy of an earlier release, please follow:
+delete what `changes/removed.parquet` lists. To have a picture removed, have it removed from Commons, or
 write to the address below."""

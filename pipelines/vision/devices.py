@@ -1,7 +1,8 @@
 """Where a network runs, in which precision, and with how many threads: asked for in words, decided here.
 
-bf16 is taken on a CPU only where it has instructions for it (AVX512-BF16 or AMX, or Arm's): elsewhere it is emulated,
-and slower than fp32.
+bf16 is taken on a CPU only where it is faster than fp32: with matrix instructions for it (AMX, or Arm's). With the dot
+products of AVX512-BF16 alone it is slower, by half for the ResNet-50 (tests/benchmarks/RESULTS.md); elsewhere it is
+emulated, and slower still.
 """
 
 import logging
@@ -14,7 +15,7 @@ from pipelines.errors import WitReleaseError
 
 log = logging.getLogger(__name__)
 
-_BF16_INSTRUCTIONS = ("avx512_bf16", "amx_bf16", "bf16")
+_BF16_INSTRUCTIONS = ("amx_bf16", "bf16")
 
 
 class DeviceError(WitReleaseError):
@@ -64,7 +65,7 @@ def processor_for(device: str = "auto", precision: str = "auto", threads: int | 
         raise DeviceError(f"device: {device!r} is not on this machine, which has {torch.cuda.device_count()} GPU(s)")
     if precision not in ("auto", "fp32", "bf16"):
         raise DeviceError(f"precision: {precision!r} is none; say fp32, bf16 or auto")
-    fast = torch.cuda.is_bf16_supported(including_emulation=False) if wanted.type == "cuda" else cpu_has_bf16()
+    fast = torch.cuda.is_bf16_supported(including_emulation=False) if wanted.type == "cuda" else cpu_is_faster_in_bf16()
     kind = torch.bfloat16 if precision == "bf16" or (precision == "auto" and fast) else torch.float32
     if threads is not None and wanted.type == "cpu":
         torch.set_num_threads(threads)
@@ -75,8 +76,8 @@ def processor_for(device: str = "auto", precision: str = "auto", threads: int | 
     return processor
 
 
-def cpu_has_bf16() -> bool:
-    """Say whether this machine's CPU has instructions for bf16."""
+def cpu_is_faster_in_bf16() -> bool:
+    """Say whether this machine's CPU has instructions that make bf16 faster than fp32."""
     capabilities = torch.cpu.get_capabilities()
     return any(capabilities.get(name, False) for name in _BF16_INSTRUCTIONS)
 

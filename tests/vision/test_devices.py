@@ -3,15 +3,15 @@
 import pytest
 import torch
 
-from pipelines.vision.devices import DeviceError, cpu_has_bf16, processor_for
+from pipelines.vision.devices import DeviceError, cpu_is_faster_in_bf16, processor_for
 
 
 def test_auto_takes_a_gpu_only_if_there_is_one() -> None:
     assert processor_for().is_gpu == torch.cuda.is_available()
 
 
-def test_on_a_cpu_bf16_is_taken_only_where_it_has_instructions_for_it() -> None:
-    assert processor_for("cpu").precision == ("bf16" if cpu_has_bf16() else "fp32")
+def test_on_a_cpu_bf16_is_taken_only_where_it_is_faster() -> None:
+    assert processor_for("cpu").precision == ("bf16" if cpu_is_faster_in_bf16() else "fp32")
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
