@@ -1,21 +1,40 @@
 """Dask: the cluster that a run uses, and what its workers offer.
 
 ``DASK_SCHEDULER_ADDRESS`` names a cluster; without it, processes on this machine are started for the time of the run.
-A worker with a GPU is one that was started with ``--resources GPU=1``.
+A worker with a GPU is one that was started with ``--resources GPU=1``, or one of ours where this machine has a GPU: one
+process for each. The others leave GPUs alone, however many there are.
 """
 
 import contextlib
 import logging
 import os
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import dask
-from distributed import Client, LocalCluster
+from dask.typing import Key
+from distributed import Client, Nanny, Scheduler, SpecCluster, Worker
+from distributed.system import MEMORY_LIMIT
 
 from pipelines.config import ReleaseConfig
 from pipelines.engine.step import Needs
+from pipelines.errors import WitReleaseError
 
 log = logging.getLogger(__name__)
+
+_NVIDIA = Path("/proc/driver/nvidia/gpus")
+_ONE_GPU = {"GPU": 1.0}
+_HERE = {"host": "127.0.0.1", "protocol": "tcp://"}
+
+
+class SchedulerLost(WitReleaseError):
+    """The Dask scheduler died, or cannot be reached any more."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the Dask scheduler died or cannot be reached; what was finished is kept: go on by running the stage again"
+        )
 
 
 @contextlib.contextmanager
@@ -32,14 +51,12 @@ def open_client(config: ReleaseConfig) -> Iterator[Client]:
         "distributed.worker.daemon": False,
         "distributed.admin.tick.limit": "60s",  # a stage that holds the GIL for a while is no reason to warn
     }
+    count = config.workers or len(os.sched_getaffinity(0))
     with (
         dask.config.set(settings),
-        LocalCluster(
-            n_workers=config.workers or len(os.sched_getaffinity(0)),
-            threads_per_worker=1,
-            processes=True,
-            host="127.0.0.1",
-            dashboard_address="127.0.0.1:0",
+        SpecCluster(
+            scheduler={"cls": Scheduler, "options": {**_HERE, "port": 0, "dashboard_address": "127.0.0.1:0"}},
+            workers=worker_specs(count, visible_gpus()),
             silence_logs=logging.CRITICAL,  # errors come back to us and are told there
         ) as cluster,
         Client(cluster) as client,
@@ -47,13 +64,54 @@ def open_client(config: ReleaseConfig) -> Iterator[Client]:
         yield client
 
 
+def worker_specs(count: int, gpus: list[str]) -> dict[int, dict[str, Any]]:
+    """Describe so many worker processes of one thread each; the first of them get a GPU each, as far as there are any.
+
+    Args:
+        count: of the processes.
+        gpus: as CUDA_VISIBLE_DEVICES names them.
+
+    """
+    shared = {**_HERE, "nthreads": 1, "memory_limit": MEMORY_LIMIT // count, "silence_logs": logging.CRITICAL}
+    specs: dict[int, dict[str, Any]] = {number: {"cls": Nanny, "options": {**shared}} for number in range(count)}
+    for spec, gpu in zip(specs.values(), gpus, strict=False):
+        spec["options"] |= {"resources": _ONE_GPU, "env": {"CUDA_VISIBLE_DEVICES": gpu}}
+    return specs
+
+
+def visible_gpus() -> list[str]:
+    """Return the names of the GPUs that this process may use; torch is only asked where there is a driver."""
+    if not _NVIDIA.is_dir():
+        return []
+    import torch
+
+    count = torch.cuda.device_count()
+    named = [name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
+    return (named or [str(number) for number in range(count)])[:count]
+
+
 def resources_for(client: Client, needs: Needs) -> dict[str, float]:
     """Return the worker resources that a step asks for: a GPU where some worker offers one."""
     if needs is not Needs.GPU:
         return {}
     workers = client.scheduler_info(n_workers=-1)["workers"].values()
-    if any(worker.get("resources", {}).get("GPU") for worker in workers):
-        log.info("runs on the GPU workers")
-        return {"GPU": 1}
+    offering = sum(bool(worker.get("resources", {}).get("GPU")) for worker in workers)
+    if offering:
+        log.info("runs on the GPU workers: %d of %d workers", offering, len(workers))
+        return _ONE_GPU
     log.info("no worker offers a GPU: runs on the CPU")
     return {}
+
+
+def device_of(worker: Worker) -> str:
+    """Return where a network may run on a worker: one that offers no GPU leaves those of its machine to others."""
+    return "auto" if worker.state.total_resources.get("GPU") else "cpu"
+
+
+def is_cancelled(worker: Worker, task: Key) -> bool:
+    """Say whether a task that runs on a worker is one that nobody waits for any more.
+
+    A thread cannot be stopped, so a worker runs a task to its end even if its client was killed meanwhile.
+    """
+    known = worker.state.tasks.get(task)
+    return known is None or known.state == "cancelled"

@@ -51,8 +51,9 @@ def make_partition(
     key: str,
     progress: Callable[[int], None],
     leases: LeasesFor,
+    device: str = "auto",
 ) -> Receipt:
-    """Make a partition unless it is done.
+    """Make a partition unless it is done; the arguments are those of a ``Task``.
 
     Raises:
         StoreError: an input is missing, or the store refuses a write.
@@ -67,7 +68,7 @@ def make_partition(
     if made and _is_done(context, step, key, made, wanted):
         _place_files(context, step, path)
         return Receipt(key, made.rows, 0, 0, dict(made.counts), time.monotonic() - started, skipped=True)
-    task = Task(context, step, key, progress, leases)
+    task = Task(context, step, key, progress, leases, device)
     if isinstance(step, RowStep):
         made, fresh = _make_rows(task, step, path, wanted, this_recipe)
     elif isinstance(step, PartitionStep):

@@ -11,7 +11,7 @@ from typing import Literal
 from distributed import Client, as_completed, get_client, get_worker
 
 from pipelines.commons.politeness import Leases
-from pipelines.engine.cluster import resources_for
+from pipelines.engine.cluster import SchedulerLost, device_of, is_cancelled, resources_for
 from pipelines.engine.partition import Receipt, make_partition
 from pipelines.engine.progress import progress_for
 from pipelines.engine.step import Context, Step
@@ -35,25 +35,32 @@ class Summary:
     worker_seconds: float
 
 
+class Abandoned(Exception):
+    """The run that a task belongs to is gone: killed, failed elsewhere, or without its scheduler."""
+
+
 def _on_worker(context: Context, step: Step, key: str, topic: str) -> Receipt:
     worker = get_worker()
+    task = worker.get_current_task()
 
     def progress(rows: int) -> None:
         worker.log_event(topic, rows)
+        if is_cancelled(worker, task):
+            raise Abandoned(f"{step.name}: nobody waits for {key} any more; its finished slices are kept")
 
     def leases(kind: Literal["media", "api"]) -> Leases:
         from pipelines.commons.leases import DaskLeases
 
         return DaskLeases(get_client(), kind, context.config.commons())
 
-    return make_partition(context, step, key, progress, leases)
+    return make_partition(context, step, key, progress, leases, device_of(worker))
 
 
 def run_step(client: Client, context: Context, step: Step) -> Summary:
     """Make every partition of a step that is not done.
 
     Raises:
-        StageFailed: a partition failed. The others that were begun are let finish; what is finished stays.
+        StageFailed: a partition failed. The others stop after the slice that they are at; what is finished stays.
 
     """
     started = time.monotonic()
@@ -79,7 +86,7 @@ def run_step(client: Client, context: Context, step: Step) -> Summary:
         }
         try:
             for future in as_completed(futures):
-                error = future.exception()
+                error = future.exception() if not future.cancelled() else SchedulerLost()
                 if error is not None:
                     if not isinstance(error, WitReleaseError):
                         log.error("%s: unexpected error", step.name, exc_info=error)

@@ -93,13 +93,26 @@ LeasesFor = Callable[[Literal["media", "api"]], Leases]
 
 @dataclass(slots=True)
 class Task:
-    """One step on one partition: its inputs, its settings, and what it reports."""
+    """One step on one partition: its inputs, its settings, and what it reports.
+
+    Args:
+        context: what all partitions share.
+        step: which one.
+        key: of the partition.
+        progress: told how many rows were made or taken over; may raise to end a task that nobody waits for.
+        leases: the connections to Commons that may be used.
+        device: where a network may run: auto, or cpu on a worker that offers no GPU.
+        counts: what the step counted, for the summary.
+        files: what the step wrote into the release.
+
+    """
 
     context: Context
     step: "Step"
     key: str
     progress: Callable[[int], None]
     leases: LeasesFor
+    device: str = "auto"
     counts: Counter[str] = field(default_factory=Counter)
     files: list[Written] = field(default_factory=list)
 

@@ -1,7 +1,6 @@
 """detect_faces: every face on every picture, whatever its size. Whether a picture is dropped is decided later."""
 
 from collections.abc import Mapping
-from functools import cache
 from typing import Any
 
 import pyarrow as pa
@@ -9,13 +8,13 @@ import pyarrow as pa
 from pipelines.engine.step import Context, Needs, RowStep, Task
 from pipelines.tables import FACES, KEY, PIXELS
 from pipelines.vision.faces import FaceDetector, load_detector
+from pipelines.vision.once import once
 from pipelines.vision.weights import weights_digest
 
 
-@cache
-def _detector(model: str, stand_in: bool) -> FaceDetector:
-    """Load the model once per worker."""
-    return load_detector(model, stand_in=stand_in)
+@once
+def _detector(model: str, device: str, stand_in: bool) -> FaceDetector:
+    return load_detector(model, device=device, stand_in=stand_in)
 
 
 def _detect(task: Task, rows: pa.Table) -> pa.Table:
@@ -23,7 +22,7 @@ def _detect(task: Task, rows: pa.Table) -> pa.Table:
     pictures = {row[KEY]: row for row in rows.to_pylist() if row["image"] is not None}
     faces: dict[str, Any] = {}
     if pictures:
-        detector = _detector(task.config.face_model, task.config.stand_in)
+        detector = _detector(task.config.face_model, task.device, task.config.stand_in)
         found = detector.detect([row["image"] for row in pictures.values()])
         for key, boxes in zip(pictures, found, strict=True):
             faces[key] = [{"x0": box.x0, "y0": box.y0, "x1": box.x1, "y1": box.y1, "score": box.score} for box in boxes]

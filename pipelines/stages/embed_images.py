@@ -1,7 +1,6 @@
 """embed_images: the 2048 features of each released picture; and the files in which all of an image is joined."""
 
 from collections.abc import Mapping
-from functools import cache
 from typing import Any
 
 import pyarrow as pa
@@ -21,15 +20,15 @@ from pipelines.tables import (
     ROWS,
 )
 from pipelines.vision.embedding import Embedder, load_embedder
+from pipelines.vision.once import once
 from pipelines.vision.weights import weights_digest
 
 _ROWS = 256  # rows of text in memory at a time: some 5 MB
 
 
-@cache
-def _embedder(model: str, stand_in: bool) -> Embedder:
-    """Load the model once per worker."""
-    return load_embedder(model, stand_in=stand_in)
+@once
+def _embedder(model: str, device: str, stand_in: bool) -> Embedder:
+    return load_embedder(model, device=device, stand_in=stand_in)
 
 
 def _embed(task: Task, rows: pa.Table) -> pa.Table:
@@ -37,7 +36,7 @@ def _embed(task: Task, rows: pa.Table) -> pa.Table:
     pictures = rows.column("image").filter(released).to_pylist()
     vectors = pa.nulls(rows.num_rows, EMBEDDINGS.schema.field("embedding").type)
     if pictures:
-        made = _embedder(task.config.embedding_model, task.config.stand_in).embed(pictures)
+        made = _embedder(task.config.embedding_model, task.device, task.config.stand_in).embed(pictures)
         flat = pa.FixedSizeListArray.from_arrays(pa.array(made.reshape(-1), pa.float32()), made.shape[1])
         place = pc.subtract(pc.cumulative_sum(pc.cast(released, pa.int32())), 1)
         vectors = flat.take(pc.if_else(released, place, pa.scalar(None, pa.int32())))

@@ -3,10 +3,8 @@
 import asyncio
 import os
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import dask
@@ -19,13 +17,8 @@ from pipelines.commons.leases import DaskLeases
 from pipelines.commons.media import Fetched, MediaRequest, fetch_all
 from pipelines.commons.origin import Origin
 from pipelines.commons.politeness import leased
+from tests.commons.cluster import QUICK, cluster, eventually, free_leases
 from tests.commons.server import serving
-
-QUICK = {
-    "distributed.scheduler.locks.lease-timeout": "3s",
-    "distributed.scheduler.locks.lease-validation-interval": "200ms",
-    "distributed.admin.tick.limit": "60s",
-}
 
 
 @pytest.fixture(scope="module")
@@ -38,16 +31,6 @@ def client() -> Iterator[Client]:
         Client(cluster) as client,
     ):
         yield client
-
-
-def eventually(true: Callable[[], bool], within: float = 30.0) -> bool:
-    """Wait for something to come true."""
-    end = time.monotonic() + within
-    while not true():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.05)
-    return True
 
 
 def fetch_some(origin: Origin, names_: list[str]) -> int:
@@ -65,17 +48,6 @@ async def slowly(_: web.Request) -> web.Response:
 
 def shares(tasks: int, files: int) -> list[list[str]]:
     return [[f"T{task}_F{file}.jpg" for file in range(files)] for task in range(tasks)]
-
-
-def free_leases(client: Client, origin: Origin) -> int:
-    """Take every lease that is free, and give them back."""
-    leases = DaskLeases(client, "media", origin)
-    taken = []
-    while lease := leases.acquire(0.1):
-        taken.append(lease)
-    for lease in taken:
-        lease.release()
-    return len(taken)
 
 
 def test_four_workers_share_two_connections(client: Client) -> None:
@@ -139,32 +111,16 @@ def test_each_task_gets_its_part_of_the_connections(client: Client) -> None:
             assert DaskLeases(client, "media", server.origin(connections=connections)).per_task == per_task
 
 
-@pytest.fixture
-def lone_scheduler(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
-    """A scheduler in a process of its own, to be killed."""
-    contact = tmp_path / "scheduler.json"
-    settings = {f"DASK_{key.replace('.', '__').replace('-', '_').upper()}": value for key, value in QUICK.items()}
-    command = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0"]
-    options = ["--no-dashboard", "--scheduler-file", str(contact)]
-    process = subprocess.Popen([*command, *options], env=os.environ | settings, stderr=subprocess.DEVNULL)
-    try:
-        assert eventually(contact.exists)
-        yield process, str(contact)
-    finally:
-        process.kill()
-        process.wait(10)
-
-
-def test_a_lease_ends_when_its_scheduler_is_gone(lone_scheduler: tuple[subprocess.Popen[bytes], str]) -> None:
-    scheduler, contact = lone_scheduler
+def test_a_lease_ends_when_its_scheduler_is_gone(tmp_path: Path) -> None:
     with (
+        cluster(tmp_path) as alone,
         serving(slowly) as server,
         dask.config.set(QUICK),
-        Client(scheduler_file=contact, timeout="20s", set_as_default=False) as client,
+        Client(scheduler_file=str(alone.contact), timeout="20s", set_as_default=False) as client,
     ):
         lease = DaskLeases(client, "media", server.origin()).acquire(5)
         assert lease is not None
         time.sleep(4)
         assert lease.valid(), "it is renewed for as long as it is held"
-        scheduler.kill()
+        alone.scheduler.kill()
         assert eventually(lambda: not lease.valid(), within=10), "nobody knows whose it is now"
