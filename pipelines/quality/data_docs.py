@@ -33,6 +33,17 @@ _PASSING = (
 )
 
 
+_FOR_ALL_READERS = (
+    (re.compile(r"<html>"), '<html lang="en">'),
+    (re.compile(r'<a href="index\.html">\s*</a>'), ""),  # round the logo, which is gone
+    (re.compile(r"<title></title>"), ""),
+    (re.compile(r"<h4>(.*?)</h4>", re.DOTALL), r"<h1>\1</h1>"),
+    (re.compile(r'<div class="container-fluid pt-4'), '<div role="main" class="container-fluid pt-4'),
+    (re.compile(r'<nav id="navigation"'), '<nav id="navigation" aria-label="Contents"'),
+)
+"""What screen readers need to find their way."""
+
+
 def clean_results(folder: Path) -> None:
     """Escape every value in the validation results in a folder, and drop the moments at which they were made."""
     for path in folder.rglob("*.json"):
@@ -81,7 +92,7 @@ def _write(store: Store, version: str, name: str, page: str) -> None:
 def offline(page: str) -> str:
     """Return a page of Data Docs without scripts, pictures and links to other hosts, with our style."""
     page = _UNWANTED.sub("", page)
-    for pattern, replacement in (*_LINKS, *_PASSING):
+    for pattern, replacement in (*_LINKS, *_PASSING, *_FOR_ALL_READERS):
         page = pattern.sub(replacement, page)
     return page.replace("</head>", f"<style>{STYLE}</style>\n</head>", 1)
 

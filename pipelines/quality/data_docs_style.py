@@ -3,7 +3,7 @@
 STYLE = """
 :root { color-scheme: light dark; --line: #8884; --bad: #b3261e; --good: #1b6e3c; --warn: #8a5a00; --soft: #8881; }
 @media (prefers-color-scheme: dark) { :root { --bad: #ff8a80; --good: #7bd49b; --warn: #f2c14e; } }
-body { font: 16px/1.5 system-ui, sans-serif; margin: 0; }
+body { background: Canvas; color: CanvasText; font: 16px/1.5 system-ui, sans-serif; margin: 0; }
 main, .container-fluid { max-width: 72rem; margin: 0 auto; padding: 0 1rem; }
 h1 { font-size: 1.6rem; } h5, h6, .h6 { font-size: 1rem; font-weight: 600; margin: 0; }
 ul, ol { padding-inline-start: 1.2rem; } nav ul, nav ol { list-style: none; padding: 0; }
@@ -15,7 +15,7 @@ td { overflow-wrap: anywhere; }
 .breadcrumb { display: flex; gap: .6rem; padding: 0 1rem; }
 .table-responsive { overflow-x: auto; }
 .failed, .text-danger { color: var(--bad); } .passed, .text-success { color: var(--good); }
-.warned, .text-warning { color: var(--warn); } td.failed, td.warned, td.passed { min-width: 12rem; }
+.warned, .text-warning { color: var(--warn); } td.failed, td.warned { min-width: 12rem; }
 td ul { color: CanvasText; font-size: .85rem; }
 .fa-check-circle::before { content: "✓"; } .fa-times::before { content: "✗"; }
 .fa-exclamation-triangle::before { content: "!"; } .fas { font-style: normal; font-weight: 700; }

@@ -89,8 +89,8 @@ def _counts(before: Summed, now: Summed) -> Iterator[Drift]:
     released = before.outcomes[Outcome.RELEASED], now.outcomes[Outcome.RELEASED]
     yield Drift("released images", *released, images_moved=_relative(*released))
     for outcome in Outcome:
-        shares = [part.outcomes[outcome] / part.images if part.images else 0.0 for part in (before, now)]
-        moved = abs(shares[1] - shares[0])
+        shares = [round(part.outcomes[outcome] / part.images, 6) if part.images else 0.0 for part in (before, now)]
+        moved = round(abs(shares[1] - shares[0]), 6)
         yield Drift(f"share of outcome {outcome}", shares[0], shares[1], outcome_share_moved=moved)
 
 
@@ -117,4 +117,4 @@ def _embeddings(before: Summed, now: Summed) -> Iterator[Drift]:
 
 
 def _relative(before: float, now: float) -> float:
-    return abs(now - before) / before if before else 0.0
+    return round(abs(now - before) / before, 6) if before else 0.0

@@ -164,7 +164,7 @@ def _judgement(
     columns = [expectation["kwargs"][key] for key in COLUMN_ARGUMENTS if key in expectation["kwargs"]]
     examples: list[Mapping[str, Any]] = []
     for row in _example_rows(result):
-        named = {name: value for name, value in labels[row].items() if value not in (None, "")}
+        named = {name: _plain(value) for name, value in labels[row].items() if value not in (None, "")}
         examples.append(named | {name: _plain(frame[name].iloc[row]) for name in columns if name not in named})
     observed = result.result.get("observed_value")
     if result.exception_info.get("raised_exception", True):  # it has another shape where a metric failed

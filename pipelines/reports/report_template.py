@@ -179,8 +179,8 @@ looks.</b></p>
 {% if facts.near_duplicates %}
 <section id="alike">
 <h2>Pictures that look alike</h2>
-<p class="quiet">{{ "{:,}".format(facts.near_duplicates) }} pictures look like another one. They stay in the release;
-<code>near_duplicate_of</code> names the other one. Some groups of them:</p>
+<p class="quiet">Pictures that look like another one: {{ "{:,}".format(facts.near_duplicates) }}. They stay in the
+release; <code>near_duplicate_of</code> names the other one. Some groups of them:</p>
 {% for group in alike %}
 {{ mosaic(group) }}
 {% endfor %}

@@ -534,8 +534,8 @@ def test_what_moved_is_told_with_both_numbers(store: Store) -> None:
     (warning,) = judged(release.write()).warnings
     assert dict(warning.examples[0]) == {
         "drift_of": "captions in language is",
-        "before": 12.0,
-        "now": 0.0,
+        "before": 12,
+        "now": 0,
         "language_moved": 1,
     }
 
