@@ -89,6 +89,11 @@ def _parser() -> argparse.ArgumentParser:
     verify.add_argument("release", help="folder or URL of a release")
     verify.set_defaults(command=_verify)
 
+    sync = commands.add_parser("sync", help="bring a copy of a release to another one, fetching only what changed")
+    sync.add_argument("release", help="folder or URL of the release")
+    sync.add_argument("folder", help="the copy: of an earlier release, or an empty folder")
+    sync.set_defaults(command=_sync)
+
     takedown = commands.add_parser("takedown", help="keep a file out of every later release")
     takedown.add_argument("file", metavar="File:NAME", help="its name on Commons")
     takedown.add_argument("--reason", required=True, help="in words; it becomes public with the ledger")
@@ -180,6 +185,16 @@ def _verify(options: argparse.Namespace) -> int:
         print(problem)
     print(f"{options.release}: {f'{len(problems)} problem(s)' if problems else 'every file is as published'}")
     return 1 if problems else 0
+
+
+def _sync(options: argparse.Namespace) -> None:
+    from pipelines.sync import sync_release
+
+    done = sync_release(options.release, options.folder)
+    print(
+        f"{options.folder}: release {done.version}; {len(done.kept)} files were there, {len(done.fetched)} fetched "
+        f"({done.bytes / 1e6:,.1f} MB), {len(done.removed)} removed; every file is as published"
+    )
 
 
 def _takedown(options: argparse.Namespace) -> None:

@@ -1,7 +1,10 @@
 """A release that follows another: what is different, what it cost, and that it is as if made from nothing."""
 
+import base64
+import gzip
 import hashlib
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,8 +14,11 @@ import pytest
 from distributed import Client
 
 from pipelines.engine.step import Context
+from pipelines.errors import ReleaseError
 from pipelines.reader import open_release
+from pipelines.sync import sync_release
 from pipelines.tables import Change
+from pipelines.verify import verify_release
 from tests.published import make
 from tests.stages.making import url_of
 from tests.world import World, downloads
@@ -145,3 +151,55 @@ def test_it_is_as_if_made_from_nothing(
     with world.served(tmp_path / "world") as settings:
         fresh = make(client, tmp_path / "store", {**settings, "version": SECOND, "partitions": PARTITIONS})
     assert content(fresh, whole=False) == content(second, whole=False)
+
+
+def test_a_copy_is_brought_to_the_next_release_by_what_changed(
+    before_and_after: tuple[World, Context, Context, Path], tmp_path: Path
+) -> None:
+    _, first, second, _ = before_and_after
+    copy = str(tmp_path / "copy")
+    whole = sync_release(str(release(first)), copy)
+    assert whole.kept == whole.removed == ()
+    assert list(verify_release(copy)) == []
+    gone = next(image for image in open_release(copy).images() if image.url == url_of("Picture_00005.jpg"))
+    synced = sync_release(str(release(second)), copy)
+    same = {name for name, digest in content(first).items() if content(second).get(name) == digest}
+    assert set(synced.kept) == same
+    assert synced.version == SECOND
+    assert list(verify_release(copy)) == []
+    assert {image.url for image in open_release(copy).images()} == {
+        image.url for image in open_release(str(release(second))).images()
+    }
+    assert all(base64.b64encode(gone.picture) not in contents for contents in unpacked(Path(copy)))
+    assert set(sync_release(str(release(first)), copy).removed) == {f"changes/{change}.parquet" for change in Change}
+
+
+def unpacked(folder: Path) -> list[bytes]:
+    return [gzip.decompress(path.read_bytes()) for path in (folder / "image_pixels").iterdir()]
+
+
+def test_a_copy_that_was_interrupted_is_none_and_goes_on(
+    before_and_after: tuple[World, Context, Context, Path], tmp_path: Path
+) -> None:
+    _, first, second, _ = before_and_after
+    broken = shutil.copytree(release(second), tmp_path / "broken")
+    copy = str(tmp_path / "copy")
+    sync_release(str(release(first)), copy)
+    damaged = sorted((broken / "ledger").iterdir())[0]
+    right = damaged.read_bytes()
+    damaged.write_bytes(right[:-1] + bytes([right[-1] ^ 1]))
+    with pytest.raises(ReleaseError, match=f"{damaged.name} is not what was published"):
+        sync_release(str(broken), copy)
+    assert not (Path(copy) / "manifest.json").exists()
+    damaged.write_bytes(right)
+    sync_release(str(broken), copy)
+    assert list(verify_release(copy)) == []
+
+
+def test_a_folder_with_other_things_in_it_is_left_alone(
+    before_and_after: tuple[World, Context, Context, Path], tmp_path: Path
+) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(ReleaseError, match="no copy of a release"):
+        sync_release(str(release(before_and_after[1])), str(tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
