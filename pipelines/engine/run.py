@@ -85,7 +85,7 @@ def run_step(client: Client, context: Context, step: Step) -> Summary:
             for key in keys
         }
         try:
-            for future in as_completed(futures):
+            for future in as_completed(futures, loop=client.loop):
                 error = future.exception() if not future.cancelled() else SchedulerLost()
                 if error is not None:
                     if not isinstance(error, WitReleaseError):

@@ -5,10 +5,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 from distributed import Client
 
@@ -52,11 +53,19 @@ class Cluster:
     """A scheduler and workers, each a process of its own, as a deployment starts them."""
 
     folder: Path
+    env: Mapping[str, str]
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @property
     def contact(self) -> Path:
         return self.folder / "scheduler.json"
+
+    def log(self, number: int) -> str:
+        """Return what a process has said so far; 0 is the scheduler, workers follow in their order."""
+        return self._log(number).read_text()
+
+    def _log(self, number: int) -> Path:
+        return self.folder / f"{number}.log"
 
     @property
     def scheduler(self) -> subprocess.Popen[bytes]:
@@ -64,12 +73,12 @@ class Cluster:
 
     def start(self, program: str, *arguments: str) -> None:
         command = [sys.executable, "-m", f"distributed.cli.dask_{program}", "--host", "127.0.0.1", "--no-dashboard"]
-        with (self.folder / f"{program}-{len(self.processes)}.log").open("wb") as log:
+        with self._log(len(self.processes)).open("wb") as log:
             self.processes.append(
                 subprocess.Popen(
                     [*command, "--scheduler-file", str(self.contact), *arguments],
                     cwd=ROOT,
-                    env=os.environ | QUICK_ENV,
+                    env={**os.environ, **QUICK_ENV, **self.env},
                     stdout=log,
                     stderr=log,
                     start_new_session=True,
@@ -78,10 +87,12 @@ class Cluster:
 
 
 @contextmanager
-def cluster(folder: Path, workers: Sequence[Sequence[str]] = ()) -> Iterator[Cluster]:
+def cluster(
+    folder: Path, workers: Sequence[Sequence[str]] = (), env: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[Cluster]:
     """Run a scheduler, and a worker of one thread with each of these lists of options; all are killed at the end."""
     folder.mkdir(parents=True, exist_ok=True)
-    made = Cluster(folder)
+    made = Cluster(folder, env)
     try:
         made.start("scheduler", "--port", "0")
         for options in workers:
