@@ -35,13 +35,23 @@ def main(folder: str) -> None:
         image.load()
         read["pixels"][row._c0] = [hashlib.sha256(picture).hexdigest(), image.width, row._c2]
     for row in embeddings.collect():
-        vector = [float(number) for number in row._c1.split(",")]
-        read["embeddings"][row._c0] = hashlib.sha256(struct.pack(f"<{len(vector)}f", *vector)).hexdigest()
-    table = spark.read.parquet(f"{folder}/parquet").select("image_url", "image.bytes", "wit_features")
+        read["embeddings"][row._c0] = digest([float(number) for number in row._c1.split(",")])
+    columns = ("image_url", "image.bytes", "embedding", "wit_features", "licence", "phash")
+    table = spark.read.parquet(f"{folder}/parquet").select(*columns)
     read["parquet"] = {
-        row.image_url: [hashlib.sha256(row.bytes).hexdigest(), len(row.wit_features)] for row in table.collect()
+        row.image_url: [
+            hashlib.sha256(row.bytes).hexdigest(),
+            digest(row.embedding),
+            len(row.wit_features),
+            row.licence,
+        ]
+        for row in table.collect()
     }
     json.dump(read, sys.stdout)
+
+
+def digest(vector: list[float]) -> str:
+    return hashlib.sha256(struct.pack(f"<{len(vector)}f", *vector)).hexdigest()
 
 
 if __name__ == "__main__":

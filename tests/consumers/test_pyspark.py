@@ -7,6 +7,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from pipelines.reader import Release
@@ -39,9 +40,12 @@ def test_the_announcements_code_reads_the_pixels(read: Any, release: Release) ->
     assert all(0 < width <= 300 for _, width, _ in read["pixels"].values())
 
 
+def digest(vector: np.ndarray) -> str:
+    return sha256(vector.astype("<f4").tobytes()).hexdigest()
+
+
 def test_the_announcements_code_reads_the_embeddings(read: Any, release: Release) -> None:
-    known = {url: sha256(vector.astype("<f4").tobytes()).hexdigest() for url, vector in release.embeddings()}
-    assert read["embeddings"] == known
+    assert read["embeddings"] == {url: digest(vector) for url, vector in release.embeddings()}
 
 
 def test_pixels_join_embeddings(read: Any, release: Release) -> None:
@@ -49,4 +53,8 @@ def test_pixels_join_embeddings(read: Any, release: Release) -> None:
 
 
 def test_parquet_reads_with_the_same_content(read: Any, release: Release) -> None:
-    assert read["parquet"] == {row.url: [sha256(row.picture).hexdigest(), len(row.captions)] for row in release.rows()}
+    licences = {row["image_url"]: row["licence"] for row in release.ledger(["released"])}
+    assert read["parquet"] == {
+        row.url: [sha256(row.picture).hexdigest(), digest(row.embedding), len(row.captions), licences[row.url]]
+        for row in release.rows()
+    }
