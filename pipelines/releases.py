@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from pipelines.config import ReleaseConfig
-from pipelines.engine.step import RELEASES, WORK, Context, release_path
+from pipelines.engine.step import RELEASES, Context, release_path
 from pipelines.errors import ReleaseError, StoreError
 from pipelines.store import Store
 
@@ -145,12 +145,6 @@ def published(store: Store) -> list[str]:
 def newest_published(store: Store) -> str | None:
     """Return the name of the newest published release, whether ``latest.json`` names it yet or not."""
     return next((version for version in reversed(versions(store)) if is_published(store, version)), None)
-
-
-def last_change(store: Store, version: str) -> datetime.datetime | None:
-    """Return when something was last written that belongs to a release that is being made."""
-    times = [store.last_change(folder) for folder in (f"{_RUNS}/{version}", WORK)]
-    return max((time for time in times if time is not None), default=None)
 
 
 def newest_unpublished(store: Store) -> str:

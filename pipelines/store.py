@@ -6,7 +6,6 @@ nothing behind but the error.
 """
 
 import contextlib
-import datetime
 import hashlib
 import json
 import os
@@ -174,16 +173,6 @@ class Store:
             return []
         return sorted(path[len(self._root) + 1 :] for path in found)
 
-    def last_change(self, folder: str) -> datetime.datetime | None:
-        """Return when a file below a folder was last written; None: there is none."""
-        self._fs.invalidate_cache()
-        try:
-            found = self._fs.find(self._full(folder), detail=True).values()
-        except FileNotFoundError:
-            return None
-        times = [info.get("LastModified") or info.get("mtime") for info in found]
-        return max((_moment(time) for time in times if time is not None), default=None)
-
     def folders(self, folder: str) -> list[str]:
         """Return the names of the folders directly inside a folder, sorted."""
         self._fs.invalidate_cache()
@@ -349,10 +338,6 @@ def _here() -> str:
 
 def _protocols(fs: Any) -> tuple[str, ...]:
     return (fs.protocol,) if isinstance(fs.protocol, str) else tuple(fs.protocol)
-
-
-def _moment(time: float | datetime.datetime) -> datetime.datetime:
-    return time if isinstance(time, datetime.datetime) else datetime.datetime.fromtimestamp(time, datetime.UTC)
 
 
 def file_identity(fs: Any, full: str, shown: str) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """The store: files appear whole or not at all, on a disk and on a real S3 server alike."""
 
-import datetime
 import os
 import stat
 import subprocess
@@ -43,16 +42,6 @@ def test_what_was_written_is_read_back(any_store: Store) -> None:
     assert any_store.size("a/b/c.bin") == 7
     assert any_store.files("") == ["a/b/c.bin"]
     assert any_store.folders("a") == ["b"]
-
-
-def test_the_last_change_is_that_of_the_newest_file(any_store: Store) -> None:
-    assert any_store.last_change("a") is None
-    before = datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=2)  # S3 tells whole seconds
-    any_store.write_text("a/b/c.txt", "text")
-    any_store.write_text("other.txt", "text")
-    changed = any_store.last_change("a")
-    assert changed is not None
-    assert before < changed < datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=2)
 
 
 def test_a_write_that_fails_leaves_nothing(any_store: Store) -> None:

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipelines.errors import ReleaseError
+from pipelines.lock import is_at_work
 from pipelines.pipeline import STAGES
 from pipelines.quality.verdict import Verdict, read_verdict
-from pipelines.releases import MANIFEST, Begun, last_change, latest, published, read_begun, run_path, versions
+from pipelines.releases import MANIFEST, Begun, latest, published, read_begun, run_path, versions
 from pipelines.reports.facts import public_name
 from pipelines.store import Store
 from pipelines.tables import Outcome
@@ -46,7 +47,6 @@ class Entry:
     Args:
         state: how far it has come.
         doing: the first stage that has not come to its end; empty when all have.
-        moved: when something of a release that is being made was last written, to the minute; empty for others.
         outcomes: images by outcome; empty before they are decided.
         change: released images more than in the published release before; None where that means nothing.
         verdict: None before validation.
@@ -60,7 +60,6 @@ class Entry:
     newest: bool
     begun: Begun
     doing: str
-    moved: str
     outcomes: Mapping[str, int]
     change: int | None
     verdict: Verdict | None
@@ -131,16 +130,14 @@ def read_entry(store: Store, version: str) -> Entry:
     begun = read_begun(store, version)
     manifest = _manifest(store, version)
     verdict = _verdict(store, version)
-    moved = last_change(store, version) if verdict is None and not manifest else None
     records = _records(store, version)
     outcomes = _outcomes(manifest, verdict, records)
     return Entry(
         version=version,
-        state=State.PUBLISHED if manifest else state_of(verdict, moved),
+        state=State.PUBLISHED if manifest else state_of(verdict, is_at_work(store, begun.run)),
         newest=latest(store) == version,
         begun=begun,
         doing=next((name for name in STAGES if name not in records), ""),
-        moved=moved.strftime("%Y-%m-%d %H:%M") if moved else "",
         outcomes=outcomes,
         change=_change(store, version, outcomes),
         verdict=verdict,

@@ -42,6 +42,8 @@ def test_a_release_with_another_threshold_arrives(page: Page, site: Site, trigge
     row = page.locator("tr", has_text=SECOND).inner_text()
     assert "published latest" in row
     assert "+1" in row  # the face is in it now
+    page.locator("tr", has_text=SECOND).get_by_role("link", name="DAG run").click()
+    page.get_by_role("link", name=triggered["run"]).first.wait_for()
 
 
 def test_its_page_says_what_was_accepted_and_why(page: Page, site: Site) -> None:

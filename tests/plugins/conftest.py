@@ -9,6 +9,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from pipelines.engine.step import release_path
+from pipelines.lock import held
 from pipelines.quality.verdict import Judgement, Verdict, write_verdict
 from pipelines.releases import LATEST, MANIFEST, run_path
 from pipelines.store import Store
@@ -75,7 +76,8 @@ def shelf(store: Store, monkeypatch: pytest.MonkeyPatch) -> Store:
     begin(store, RUNNING, f"manual__{RUNNING}")
     stage(store, RUNNING, "pull_rows", 1.0, rows_read=10)
     monkeypatch.setenv("WIT_RELEASE_STORE", store.url)
-    return store
+    with held(store, f"manual__{RUNNING}", alone=False, keep=True):  # its task has just ended, the next one begins
+        return store
 
 
 @pytest.fixture
