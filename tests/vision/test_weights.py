@@ -2,15 +2,21 @@
 
 import hashlib
 import http.server
+import logging
+import os
 import pickle
+import re
+import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 
+from pipelines.cli import main
 from pipelines.vision import weights
 from pipelines.vision.checkpoint import check_architecture, load_network
 from pipelines.vision.faces import load_detector
@@ -228,3 +234,94 @@ def test_fetch_and_list_refuse_a_name_that_is_no_models() -> None:
 def test_a_network_is_loaded_from_the_published_file(mobilenet_weights: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WIT_MODELS", str(shared("models")))
     assert sum(buffer.numel() for buffer in load_network("retinaface-mobilenet0.25").buffers()) > 400_000
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """Give ``python -m pipelines weights``, in this process; its log goes with it."""
+    log = logging.getLogger("pipelines")
+    monkeypatch.setattr(log, "handlers", [])
+    monkeypatch.setattr(log, "level", log.level)
+    return lambda *words: main(["weights", *words])
+
+
+def test_the_command_fetches_checks_and_tells_where_the_file_is(
+    command: Callable[..., int], publisher: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    publish(monkeypatch, f"{publisher}/whole")
+    target = weights.cache_folder() / "model.pth"
+    assert command("list", "model") == 0
+    assert f"no; it will be downloaded to {target.parent}" in capsys.readouterr().out
+    assert command("fetch", "model") == 0
+    assert capsys.readouterr().out == f"model: {target}\n"
+    assert target.read_bytes() == CONTENT
+    assert command("list", "model") == 0
+    assert f"here     {target}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("path", "said"), [("altered", "gives another file"), ("short", "ended after 100"), ("missing", "404")]
+)
+def test_the_command_refuses_what_is_not_the_published_file(
+    path: str,
+    said: str,
+    command: Callable[..., int],
+    publisher: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    publish(monkeypatch, f"{publisher}/{path}")
+    assert command("fetch", "model") == 1
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert said in told.err
+    assert not list(weights.cache_folder().iterdir())
+
+
+def test_the_command_checks_numbers_and_architecture_and_names_every_bad_file(
+    command: Callable[..., int],
+    tensors: Mapping[str, Tensor],
+    monkeypatch: pytest.MonkeyPatch,
+    folders: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Files whose checksums are right, or not published."""
+    for name, file, change in (
+        ("retinaface-mobilenet0.25", "nan.pth", {"fpn.merge1.0.weight": torch.full((64, 64, 3, 3), float("nan"))}),
+        ("retinaface-resnet50", "wrong.pth", {}),
+    ):
+        torch.save({**tensors, **change}, folders / "models" / file)
+        monkeypatch.setitem(REGISTRY, name, replace(REGISTRY[name], file=file, sha256=None))
+    assert command("check") == 1
+    told = capsys.readouterr()
+    assert told.out == ""
+    for said in ("nan.pth: fpn.merge1.0.weight holds numbers that are not finite", "resnet50-0676ba61.pth"):
+        assert said in told.err
+    assert re.search(r"wrong\.pth holds weights of .*mobilenet0\.25 .* not of retinaface-resnet50", told.err)
+
+
+def test_the_command_says_that_a_good_file_is_good(
+    command: Callable[..., int],
+    mobilenet_weights: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("WIT_MODELS", str(shared("models")))
+    assert command("check", "retinaface-mobilenet0.25") == 0
+    assert "mobilenet0.25_Final.pth is good (sha256 2979b33f" in capsys.readouterr().out
+
+
+def test_a_download_shows_a_bar_on_a_terminal(publisher: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    publish(monkeypatch, f"{publisher}/whole")
+    ours, theirs = os.openpty()
+    try:
+        with os.fdopen(theirs, "w") as terminal:
+            monkeypatch.setattr(sys, "stderr", terminal)
+            monkeypatch.setenv("TERM", "xterm")
+            weights.find("model")
+            terminal.flush()
+            shown = os.read(ours, 1 << 16).decode()
+    finally:
+        os.close(ours)
+    assert "model.pth" in shown
+    assert "7.0/7.0 kB" in shown
