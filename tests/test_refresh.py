@@ -5,7 +5,7 @@ import gzip
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,10 @@ from distributed import Client
 from pipelines.engine.step import Context
 from pipelines.errors import ReleaseError
 from pipelines.reader import open_release
+from pipelines.store import Store
 from pipelines.sync import sync_release
 from pipelines.tables import Change
+from pipelines.takedowns import add_takedown
 from pipelines.verify import verify_release
 from tests.published import make
 from tests.stages.making import url_of
@@ -203,3 +205,43 @@ def test_a_folder_with_other_things_in_it_is_left_alone(
     with pytest.raises(ReleaseError, match="no copy of a release"):
         sync_release(str(release(before_and_after[1])), str(tmp_path))
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_what_was_taken_down_is_out_of_the_next_releases_and_of_the_work_tables(
+    client: Client, before_and_after: tuple[World, Context, Context, Path], tmp_path: Path
+) -> None:
+    """It stays out, too; what the releases before it hold is theirs: they are not rewritten."""
+    world, _, second, folder = before_and_after
+    name = "Picture_00050.jpg"
+    picture = next(image.picture for image in open_release(str(release(second))).images() if image.url == url_of(name))
+    store = Store(str(shutil.copytree(folder / "store", tmp_path / "store")))
+    add_takedown(store, name, "the person in it asked for it", "subject")
+    with world.served(tmp_path / "world") as settings:
+        for version in ("2026.03.01", "2026.04.01", "2026.05.01"):
+            third = make(client, store.url, {**settings, "version": version, "partitions": PARTITIONS})
+            assert url_of(name) not in {image.url for image in open_release(str(release(third))).images()}
+            removed = list(open_release(str(release(third))).changes("removed"))
+            assert [row["image_url"] for row in removed] == ([url_of(name)] if version == "2026.03.01" else [])
+            assert all("the person in it asked for it" in row["reason"] for row in removed)
+            held = [path for path in holding(tmp_path / "store" / "work", picture)] + [
+                *holding(release(third), picture)
+            ]
+            assert held == [], version
+
+
+def holding(folder: Path, picture: bytes) -> Iterator[Path]:
+    """Yield the files that hold a picture: its bytes, or its base64 in compressed text."""
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        contents = path.read_bytes()
+        if path.suffix == ".gz":
+            contents = gzip.decompress(contents)
+        if picture in contents or base64.b64encode(picture) in contents:
+            yield path
+
+
+def test_the_search_for_a_picture_finds_it(before_and_after: tuple[World, Context, Context, Path]) -> None:
+    _, _, second, folder = before_and_after
+    picture = next(open_release(str(release(second))).images()).picture
+    kinds = {path.relative_to(folder / "store").parts[:3] for path in holding(folder / "store", picture)}
+    assert {parts[0] for parts in kinds} == {"work", "releases"}
+    assert {parts[-1] for parts in kinds} >= {"image_pixels", "parquet"}
