@@ -6,7 +6,6 @@ over. Whoever takes or renews it replaces just what was read before, which the s
 faster. Moments come from the clocks of the machines, which have to agree to within half of `EXPIRES`.
 """
 
-import _thread
 import contextlib
 import json
 import logging
@@ -15,6 +14,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextvars import ContextVar
 from dataclasses import asdict, dataclass
 
 import psutil  # type: ignore[import-untyped]
@@ -92,22 +92,27 @@ def held(store: Store, run: str, *, alone: bool, keep: bool = False) -> Iterator
     _take(store, me)
     heart = _Heart(store, me)
     heart.start()
+    token = _HEART.set(heart)
     try:
         yield
-    except KeyboardInterrupt:
-        if heart.lost:
-            raise StoreLocked(f"{store.url} was taken over from run {run} by {heart.lost}") from None
-        raise
+        check()
     finally:
+        _HEART.reset(token)
         heart.stop()
         if not keep and not heart.lost:
             _renew(store, me, let_go=True)
 
 
-def is_at_work(store: Store, run: str) -> bool:
-    """Say whether a process of a run is at work, or was until just now."""
-    _, owner = _read(store)
-    return owner is not None and owner.run == run and not owner.is_gone()
+def check() -> None:
+    """Go on only if the lock that this process holds, if any, is still its own.
+
+    Raises:
+        StoreLocked: another run took it over.
+
+    """
+    heart = _HEART.get()
+    if heart is not None and heart.lost:
+        raise StoreLocked(f"{heart.store.url} was taken over from run {heart.me.run} by {heart.lost}")
 
 
 def _read(store: Store) -> tuple[str | None, Owner | None]:
@@ -153,27 +158,29 @@ def _renew(store: Store, me: Owner, *, let_go: bool = False) -> Owner | None:
 
 
 class _Heart(threading.Thread):
-    """Renews the heartbeat until it is stopped; interrupts the process when the lock is somebody else's."""
+    """Renews the heartbeat until it is stopped, or the lock is somebody else's."""
 
     def __init__(self, store: Store, me: Owner) -> None:
         super().__init__(name="heartbeat", daemon=True)
-        self._store = store
-        self._me = me
+        self.store = store
+        self.me = me
         self._stopped = threading.Event()
         self.lost = ""
 
     def run(self) -> None:
         while not self._stopped.wait(BEAT):
             try:
-                other = _renew(self._store, self._me)
+                other = _renew(self.store, self.me)
             except OSError as error:  # the store does not answer now; the lock lasts for some heartbeats more
                 log.warning("heartbeat: %s", error)
                 continue
             if other is not None:
                 self.lost = other.in_words()
-                _thread.interrupt_main()
                 return
 
     def stop(self) -> None:
         self._stopped.set()
         self.join()
+
+
+_HEART: ContextVar[_Heart | None] = ContextVar("heart", default=None)

@@ -15,7 +15,7 @@ import pytest
 
 from pipelines import lock
 from pipelines.errors import StoreLocked
-from pipelines.lock import PATH, held
+from pipelines.lock import PATH, check, held
 from pipelines.store import Store
 from tests.running import ROOT
 from tests.s3 import s3_server
@@ -94,7 +94,10 @@ def hold_until_another_takes_it(store: Store) -> None:
     with held(store, "first", alone=True):
         owner = json.loads(store.read_text(PATH) or "") | {"run": "second"}
         store.write_text(PATH, json.dumps(owner))
-        time.sleep(60)
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            check()
+            time.sleep(0.02)
 
 
 def test_who_lost_the_lock_stops_and_says_to_whom(any_store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ from typing import Literal
 
 from distributed import Client, as_completed, get_client, get_worker
 
+from pipelines import lock
 from pipelines.commons.politeness import Leases
 from pipelines.engine.cluster import SchedulerLost, device_of, is_cancelled, resources_for
 from pipelines.engine.partition import Receipt, make_partition
@@ -93,6 +94,7 @@ def run_step(client: Client, context: Context, step: Step) -> Summary:
                     raise StageFailed(step.name, futures[future], error) from error
                 receipts.append(future.result())
                 progress.partition()
+                lock.check()
         except BaseException:
             client.cancel(list(futures))
             raise

@@ -14,6 +14,7 @@ from hashlib import sha256
 
 import pyarrow.parquet as pq
 
+from pipelines import lock
 from pipelines.engine.step import FILES_FOLDER, Context, Step, release_path, table_path
 from pipelines.errors import ReleaseError
 from pipelines.pipeline import STAGES, Run
@@ -169,6 +170,7 @@ def _write(context: Context, facts: Facts) -> None:
     facts = facts.with_file(CARD, store.write_text(release_path(version, CARD), card(facts)))
     facts = facts.with_file(CROISSANT, store.write_text(release_path(version, CROISSANT), croissant(facts)))
     text = json.dumps(manifest(facts), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    lock.check()
     sums = {file.path: file.sha256 for file in facts.files} | {MANIFEST: sha256(text.encode()).hexdigest()}
     store.write_text(release_path(version, SUMS), format_sums(sums))
     store.write_text(release_path(version, MANIFEST), text)
