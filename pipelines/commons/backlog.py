@@ -31,6 +31,7 @@ class Job:
     attempts: int = 0
     throttles: int = 0
     useless: Counter[str] = field(default_factory=Counter)
+    passing: Verdict | None = None
     verdicts: list[Verdict] = field(default_factory=list)
 
     @property
@@ -86,10 +87,14 @@ class Backlog:
         job.attempts += 1
         if verdict.kind is FailureKind.TOO_LARGE:
             job.useless[verdict.detail] += 1
+        elif verdict.kind is FailureKind.TEMPORARY:
+            job.passing = verdict
         convicted = max(job.useless.values(), default=0) >= CONVICTION
         if verdict.again and job.attempts < self._origin.attempts and not convicted:
             self._again(job, now + self.backoff(job.attempts))
             return None
+        if verdict.again and not convicted and job.passing:
+            verdict = job.passing  # a server in trouble: useless bytes among its answers say nothing about the file
         return self._exhausted(job, verdict, now)
 
     def unusable(self, job: Job, found: Unusable, now: float) -> MediaFailure | None:
@@ -122,6 +127,7 @@ class Backlog:
             job.at += 1
             job.attempts = 0
             job.useless.clear()
+            job.passing = None
             self._again(job, now)
             return None
         self.open -= 1

@@ -19,7 +19,7 @@ from pipelines.commons.media import (
     UnusableMedia,
     fetch_all,
 )
-from pipelines.commons.names import UPLOAD, parse_image_url
+from pipelines.commons.names import UPLOAD
 from pipelines.engine.step import Context, Needs, RowStep, Task, table_path
 from pipelines.tables import DESCRIPTIONS, FETCHED, IMAGES, KEY, LEDGER, PIXELS, PURGED, Outcome, Table
 from pipelines.vision.pictures import Picture, Undecodable, UnsupportedType, release_picture
@@ -62,12 +62,10 @@ def _fetch(task: Task, rows: pa.Table) -> pa.Table:
         else:
             results[url] = asdict(stopped)
     origin = task.config.commons()
-    widths = {request.name: request.width or task.config.image_width for request in requests}
 
     def process(response: MediaResponse) -> Picture | _Stopped:
         # A thumbnail is no wider than its file, but for drawings: they are drawn at any width and enlarged to none.
-        name = parse_image_url(_canonical(response.url, origin.media_url)).name
-        width = min(task.config.image_width, widths[name])
+        width = min(task.config.image_width, response.request.width or task.config.image_width)
         try:
             return release_picture(response.data, width=width, jpeg_quality=task.config.jpeg_quality)
         except UnsupportedType as error:

@@ -39,7 +39,7 @@ class Faulty:
         files: bodies by path; any other path is 404.
         seed: of the faults; the n-th request for a path always meets the same one.
         elsewhere: URL of another host, for redirects.
-        stall: seconds.
+        stall: seconds of silence in the middle of a body, after which the connection is closed.
 
     """
 
@@ -99,6 +99,8 @@ class Faulty:
         await response.prepare(request)
         await response.write(body[:10])
         await asyncio.sleep(self._stall)
+        if request.transport is not None:
+            request.transport.close()
         return response
 
     async def _endless(self, request: web.Request, body: bytes) -> web.StreamResponse:
@@ -106,5 +108,5 @@ class Faulty:
         await response.prepare(request)
         with suppress(ConnectionError):
             while True:
-                await response.write(body)
+                await response.write(body * (1 + (1 << 16) // len(body)))
         return response

@@ -111,6 +111,21 @@ def test_unusable_bytes_are_final_only_when_they_stay_the_same() -> None:
     assert (failure.kind, failure.detail) == (FailureKind.UNUSABLE, "truncated")
 
 
+@pytest.mark.parametrize("useless", ["bytes", "too large"])
+def test_useless_bytes_from_a_server_in_trouble_are_not_believed(useless: str) -> None:
+    backlog = a_backlog("A.pdf", attempts=3)
+    job = backlog.next(0.0)
+    assert job is not None
+    assert backlog.failed(job, PASSING, 0.0) is None
+    assert backlog.failed(job, PASSING, 0.0) is None
+    if useless == "bytes":
+        failure = backlog.unusable(job, Unusable("sha", "noise"), 0.0)
+    else:
+        failure = backlog.failed(job, Verdict(FailureKind.TOO_LARGE, "more than 64 MB", again=True), 0.0)
+    assert failure is not None
+    assert (failure.kind, failure.detail) == (FailureKind.TEMPORARY, PASSING.detail), "pending, for the next run"
+
+
 def test_a_document_of_which_nothing_is_drawn_is_unsupported() -> None:
     failure, asked, _ = drain(a_backlog("A.pdf"), [MISSING])
     assert failure is not None

@@ -115,6 +115,7 @@ def test_a_width_that_is_not_served_leads_to_the_original_without_a_second_try()
     assert len(server.log.requests) == 2
 
 
+@pytest.mark.timeout(120)
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_faulty_server_loses_no_file_and_every_file_has_its_outcome(seed: int) -> None:
     good = [f"Good_{number}.jpg" for number in range(120)]
@@ -143,6 +144,8 @@ def test_a_faulty_server_loses_no_file_and_every_file_has_its_outcome(seed: int)
         | {f"Gone_{n}.jpg": FailureKind.MISSING for n in range(5)}
     )
     assert server.log.most_in_flight <= 8 + faulty.met["stall"], "a stalled answer may still sleep on the server"
+    most = 2 * limits["attempts"] * len(requests) + faulty.met["throttle"]
+    assert len(server.log.requests) < most, "the run has an end, however long the server goes on like that"
 
 
 def test_retry_after_silences_every_connection() -> None:

@@ -57,12 +57,12 @@ class Originals:
     """Answers with files, a little late."""
 
     def __init__(self, files: Mapping[str, bytes], delay: float = 0.01) -> None:
-        self._files = {names.original_path(name): body for name, body in files.items()}
+        self.files = {names.original_path(name): body for name, body in files.items()}
         self._delay = delay
 
     async def __call__(self, request: web.Request) -> web.Response:
         await asyncio.sleep(self._delay)
-        body = self._files.get(request.raw_path)
+        body = self.files.get(request.raw_path)
         return web.Response(status=404) if body is None else web.Response(body=body, content_type="image/jpeg")
 
 
