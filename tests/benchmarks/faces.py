@@ -1,17 +1,20 @@
 """What it costs to find the faces on pictures of 300 pixels' width, beside retina-face's ``detect_faces``.
 
-    python -m tests.benchmarks.faces [--threads 2] [--rounds 3]
+    python -m tests.benchmarks.faces [--rounds 3]
     python -m tests.benchmarks.faces --device cuda [--pictures 8192] [--compile]
 
 Weights are seeded: they cost what real ones cost, and find nothing, which spares the reference its slow suppression.
-On a CPU all ways are run in turn, JPEG decoding included. On a GPU the table says what the arithmetic alone would take
-(FLOPs over the rate of a large matrix product), what the network takes, and what comes out at the end. A machine with a
-GPU needs torch, numpy, Pillow, OpenCV and simplejpeg; the reference is left out where retina-face is not installed.
+On a CPU all ways are run in turn, with two threads and JPEG decoding included; ours end with the share of each picture
+that faces cover. On a GPU the table says what the arithmetic alone would take (FLOPs over the rate of a large matrix
+product), what the network takes, and what comes out at the end, on the host. The last lines, and the exit status, say
+whether what was wanted holds. A machine with a GPU needs torch, numpy, Pillow, OpenCV and simplejpeg; the reference is
+left out where retina-face is not installed.
 """
 
 import argparse
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -26,6 +29,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from pipelines.vision.canvas import packed, single
 from pipelines.vision.checkpoint import seeded_network
 from pipelines.vision.devices import processor_for
+from pipelines.vision.faces import Face, face_ratio
 from pipelines.vision.gpu import Program
 from pipelines.vision.retinaface import CANVASES, RetinaFaceDetector
 from pipelines.vision.weights import WeightsUsed
@@ -40,8 +44,11 @@ from tests.benchmarks.measuring import (
     show,
     show_costs,
 )
+from tests.vision.making import Pixels
 
 MODELS = ("retinaface-resnet50", "retinaface-mobilenet0.25")
+CPU_THREADS = 2
+Claim = tuple[str, bool]
 
 
 def detector(
@@ -55,6 +62,19 @@ def detector(
         network = torch.compile(network, fullgraph=True, dynamic=False)
     used = WeightsUsed(model, "0" * 64, "none", stand_in=False)
     return RetinaFaceDetector(network, model, used, processor, CANVASES if processor.is_gpu else None)
+
+
+def shares(faces: Sequence[Sequence[Face]], sizes: Sequence[tuple[int, ...]], score: float) -> list[float]:
+    """Return what `decide` needs of each picture; sizes are (height, width, …)."""
+    return [face_ratio(found, size[1], size[0], score) for found, size in zip(faces, sizes, strict=True)]
+
+
+def from_files(ours: RetinaFaceDetector, files: list[bytes], sizes: list[tuple[int, ...]]) -> list[float]:
+    return shares(ours.detect(files), sizes, ours.default_score)
+
+
+def from_pixels(ours: RetinaFaceDetector, arrays: list[Pixels]) -> list[float]:
+    return shares(ours.detect_arrays(arrays), [pixels.shape for pixels in arrays], ours.default_score)
 
 
 class OnGpu:
@@ -97,14 +117,31 @@ def reference_ways(device: str, pictures: list[bytes]) -> dict[str, tuple[Callab
     }
 
 
-def on_cpu(threads: int, rounds: int) -> None:
+def on_cpu(threads: int, rounds: int) -> list[Claim]:
     pictures = jpegs()
+    sizes = [pixels_of(data).shape for data in pictures]
     ways = reference_ways("cpu", pictures)
     for model in MODELS:
         ours = detector(model, "cpu", "auto", threads)
-        ways[f"ours, {model}"] = (partial(ours.detect, pictures), len(pictures))
+        ways[f"ours, {model}, {ours.precision}"] = (partial(from_files, ours, pictures, sizes), len(pictures))
     costs = in_turn(ways, rounds)
     show_costs(f"Faces on a CPU ({describe_machine('cpu')})", costs, next(iter(ways)))
+    if len(costs) == len(MODELS):  # without the reference there is nothing to compare with
+        return []
+    capabilities = torch.cpu.get_capabilities()
+    bf16 = any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+    reference, _, resnet, mobilenet = costs.values()
+    with_or_without = f"{'with' if bf16 else 'without'} bf16 instructions"
+    return [
+        at_least(
+            f"× detect_faces with the ResNet-50 {with_or_without}", reference.wall / resnet.wall, 40 if bf16 else 20
+        ),
+        at_least("× detect_faces with the MobileNet", reference.wall / mobilenet.wall, 200),
+    ]
+
+
+def at_least(what: str, measured: float, wanted: float) -> Claim:
+    return f"{measured:,.0f} {what}; wanted: {wanted:,}", measured >= wanted
 
 
 def flops(model: str, pictures: list[bytes]) -> float:
@@ -118,7 +155,7 @@ def flops(model: str, pictures: list[bytes]) -> float:
     return counter.get_total_flops() / len(pictures)
 
 
-def on_gpu(count: int, threads: int, rounds: int, precision: str, compiled: bool) -> None:
+def on_gpu(count: int, threads: int, rounds: int, precision: str, compiled: bool) -> list[Claim]:
     few = jpegs()
     files = [few[number % len(few)] for number in range(count)]
     decoded = [pixels_of(data) for data in few]
@@ -128,8 +165,8 @@ def on_gpu(count: int, threads: int, rounds: int, precision: str, compiled: bool
         ours = detector(model, "cuda", precision, threads, compiled)
         network = _network_rate(ours, arrays)
         ways = {
-            "pixels": (partial(ours.detect_arrays, arrays), count),
-            "files": (partial(ours.detect, files), count),
+            "pixels": (partial(from_pixels, ours, arrays), count),
+            "files": (partial(from_files, ours, files, [pixels.shape for pixels in arrays]), count),
         }
         costs = in_turn(ways, rounds)
         ceiling = matmul_rate(torch.bfloat16 if precision != "fp32" else torch.float32) / flops(model, few)
@@ -141,6 +178,13 @@ def on_gpu(count: int, threads: int, rounds: int, precision: str, compiled: bool
     if costs:
         fastest = {"from files": Cost(1 / rows[2][2], 0.0), "from pixels": Cost(1 / rows[1][2], 0.0)}
         show_costs("Beside the reference on the same GPU", costs | fastest, next(iter(costs)))
+    claims = [
+        at_least("pictures/s with the ResNet-50 from pixels", rows[1][2], 4000),
+        at_least(f"pictures/s with the ResNet-50 from files with {threads} threads", rows[2][2], 2500),
+    ]
+    if costs:
+        claims.append(at_least("× detect_faces on the same GPU", next(iter(costs.values())).wall * rows[1][2], 100))
+    return claims
 
 
 def _network_rate(ours: RetinaFaceDetector, arrays: list[Any]) -> float:
@@ -160,12 +204,17 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--precision", choices=("auto", "fp32", "bf16"), default="auto", help="on a GPU")
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--threads", type=int, help="default: two on a CPU, all cores beside a GPU")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--pictures", type=int, default=8192, help="on a GPU")
     parser.add_argument("--compile", action="store_true", help="let torch.compile fuse the network first, on a GPU")
     options = parser.parse_args()
     if options.device == "cpu":
-        on_cpu(options.threads, options.rounds)
+        held = on_cpu(options.threads or CPU_THREADS, options.rounds)
     else:
-        on_gpu(options.pictures, options.threads, options.rounds, options.precision, options.compile)
+        threads = options.threads or len(os.sched_getaffinity(0))
+        held = on_gpu(options.pictures, threads, options.rounds, options.precision, options.compile)
+    print()
+    for claim, true in held:
+        print(f"{'holds' if true else 'FAILS'}: {claim}")
+    sys.exit(0 if all(true for _, true in held) else 1)
