@@ -341,6 +341,10 @@ MEASUREMENTS = _table(
     ("captions", pa.int32()),  # of a released image: rows whose reference description is not blank
     ("stray_caption_rows", pa.int32()),  # of an image that is not released
     ("caption_errors", pa.int32()),  # rows that have other fields than the header
+    ("joined_lines", pa.int32()),  # rows of the joined Parquet file
+    ("joined_sorted", pa.bool_()),
+    ("joined_as_ledger", pa.bool_()),  # the sha256 of its picture is the ledger's
+    ("joined_embedding_as_shard", pa.bool_()),  # least value and spread are those of the embedding shard
     # A file
     ("path", pa.string()),  # below releases/<version>/
     ("folder", pa.string()),
@@ -349,6 +353,7 @@ MEASUREMENTS = _table(
     ("error", pa.string()),  # why it could not be read to its end
     ("header_as_declared", pa.bool_()),  # of a caption file
     ("schema_as_declared", pa.bool_()),  # of a ledger file
+    ("joined_schema_as_declared", pa.bool_()),  # of a joined Parquet file
     ("rows", pa.int64()),
     ("bytes", pa.int64()),
     ("sha256", pa.string()),

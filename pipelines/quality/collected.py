@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipelines import shards
+from pipelines import joined, shards
 from pipelines.engine.step import Context, release_path, table_path
 from pipelines.quality.drift import Drift, Summed, compare, sum_up
 from pipelines.quality.measured import File, as_tables
@@ -17,7 +17,13 @@ from pipelines.releases import run_path
 from pipelines.store import Store
 from pipelines.tables import MEASUREMENTS
 
-_FOLDERS = (shards.LEDGER_FOLDER, shards.PIXELS_FOLDER, shards.EMBEDDINGS_FOLDER, shards.CAPTIONS_FOLDER)
+_FOLDERS = (
+    shards.LEDGER_FOLDER,
+    shards.PIXELS_FOLDER,
+    shards.EMBEDDINGS_FOLDER,
+    shards.CAPTIONS_FOLDER,
+    joined.FOLDER,
+)
 _ENOUGH_ROWS = 100
 """Rows in a shard from which on its size says something: below, chance alone moves it by tens of percent."""
 

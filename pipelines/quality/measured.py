@@ -57,6 +57,10 @@ class Image:
     captions: int | None = None
     stray_caption_rows: int | None = None
     caption_errors: int | None = None
+    joined_lines: int | None = None
+    joined_sorted: bool | None = None
+    joined_as_ledger: bool | None = None
+    joined_embedding_as_shard: bool | None = None
 
 
 @dataclass(slots=True)
@@ -70,6 +74,7 @@ class File:
     error: str | None = None
     header_as_declared: bool | None = None
     schema_as_declared: bool | None = None
+    joined_schema_as_declared: bool | None = None
     rows: int | None = None
     bytes: int | None = None
     sha256: str | None = None
@@ -83,8 +88,8 @@ class File:
     @property
     def whole(self) -> bool:
         """Whether it was read to its end, and as what it should be."""
-        declared = self.header_as_declared is not False and self.schema_as_declared is not False
-        return self.present and self.error is None and declared
+        declared = (self.header_as_declared, self.schema_as_declared, self.joined_schema_as_declared)
+        return self.present and self.error is None and False not in declared
 
 
 @dataclass(slots=True)

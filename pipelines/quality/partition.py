@@ -8,11 +8,12 @@ from typing import IO, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines import shards
+from pipelines import joined, shards
 from pipelines.commons.names import MalformedUrl, original_url, parse_image_url, partition_of
-from pipelines.engine.step import Task, shard_name
+from pipelines.engine.step import Task, release_path, shard_name
 from pipelines.quality.captions import measure_captions
 from pipelines.quality.embeddings import measure_embeddings
+from pipelines.quality.joined_files import measure_joined
 from pipelines.quality.measured import File, Image, Images, Language, as_tables
 from pipelines.quality.pixels import measure_pixels
 from pipelines.quality.reading import read_release_file
@@ -24,12 +25,13 @@ from pipelines.tables import (
     KEY,
     LEDGER,
     LEDGER_FILES,
+    PARQUET_FILES,
     PIXEL_FILES,
     Outcome,
 )
 from pipelines.takedowns import read_takedowns
 
-RECEIPTS = (PIXEL_FILES, EMBEDDING_FILES, CAPTION_FILES, LEDGER_FILES)
+RECEIPTS = (PIXEL_FILES, EMBEDDING_FILES, CAPTION_FILES, LEDGER_FILES, PARQUET_FILES)
 """The tables in which the stages noted what they wrote."""
 
 
@@ -41,7 +43,13 @@ _LEDGER_COLUMNS = [
 
 def measured_paths(key: str) -> tuple[str, ...]:
     """Return the files of a partition that are measured, below the release."""
-    return (shards.ledger_shard(key), shards.image_shard(key), shards.embedding_shard(key), shards.caption_shard(key))
+    return (
+        shards.ledger_shard(key),
+        shards.image_shard(key),
+        shards.embedding_shard(key),
+        shards.caption_shard(key),
+        joined.shard(key),
+    )
 
 
 def measure_partition(task: Task) -> Iterator[pa.Table]:
@@ -72,7 +80,7 @@ class _Partition:
     def measure(self) -> None:
         for url in self._names:
             self.images[url].selected = True
-        ledger, pixels, embeddings, captions = measured_paths(self._task.key)
+        ledger, pixels, embeddings, captions, whole = measured_paths(self._task.key)
         if self._read(ledger, self._read_ledger):
             self._note_outcomes()
         width = self._task.config.image_width
@@ -83,6 +91,7 @@ class _Partition:
         captions_whole = self._read(
             captions, lambda shard, file: measure_captions(shard, file, self.images, self.languages)
         )
+        joined_whole = self._read(whole, lambda shard, file: self._read_joined(file))
         for image in self.images.values():
             self._note_place(image)
             # What a whole file does not hold is not there; of what a damaged one holds, nothing is known.
@@ -90,6 +99,10 @@ class _Partition:
                 image.pixel_lines = image.pixel_lines or 0
             if embeddings_whole:
                 image.embedding_lines = image.embedding_lines or 0
+            if joined_whole:
+                image.joined_lines = image.joined_lines or 0
+            if not embeddings_whole:
+                image.joined_embedding_as_shard = None
             if captions_whole and image.released_lines:
                 image.caption_rows = image.caption_rows or 0
                 image.captions = image.captions or 0
@@ -111,6 +124,10 @@ class _Partition:
                 image = self.images[row[KEY]]
                 image.ledger_lines = (image.ledger_lines or 0) + 1
                 self._ledger[row[KEY]] = row
+
+    def _read_joined(self, file: File) -> None:
+        with self._task.context.store.open(release_path(self._task.context.version, file.path)) as opened:
+            measure_joined(opened, file, self.images, self._ledger)
 
     def _note_outcomes(self) -> None:
         """Note of each image what the ledger says of it, and whether that may be."""

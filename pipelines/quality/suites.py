@@ -15,7 +15,7 @@ from pipelines.config import ReleaseConfig
 from pipelines.errors import WitReleaseError
 from pipelines.tables import MEASUREMENTS
 
-SUITES = ("rows", "pixels", "embeddings", "captions", "ledger", "files", "drift")
+SUITES = ("rows", "pixels", "embeddings", "captions", "parquet", "ledger", "files", "drift")
 """Names of the suites, in the order in which they are reported."""
 
 _SEVERITIES = ("critical", "warning")

@@ -29,7 +29,6 @@ from pipelines.tables import (
     CHANGES,
     LEDGER,
     NEAR_DUPLICATES,
-    PARQUET_FILES,
     PULLED,
     ROWS,
     Change,
@@ -199,7 +198,7 @@ def release_files(context: Context) -> tuple[ReleaseFile, ...]:
 
     """
     receipts: dict[str, ReleaseFile] = {}
-    written = [(table, key) for table in (*RECEIPTS, PARQUET_FILES) for key in shard_keys(context)]
+    written = [(table, key) for table in RECEIPTS for key in shard_keys(context)]
     for table, key in [*written, (CHANGE_FILES, ALL)]:
         with context.store.open(table_path(table.name, key)) as file:
             receipts |= {row["path"]: ReleaseFile(**row) for row in pq.read_table(file).to_pylist()}

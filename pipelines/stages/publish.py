@@ -12,10 +12,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from hashlib import sha256
 
-import pyarrow.parquet as pq
-
 from pipelines import lock
-from pipelines.engine.step import FILES_FOLDER, Context, Step, release_path, table_path
+from pipelines.engine.step import Context, Step, release_path
 from pipelines.errors import ReleaseError
 from pipelines.pipeline import STAGES, Run
 from pipelines.purge import purge_pictures
@@ -28,7 +26,7 @@ from pipelines.reports.facts import CARD, CROISSANT, REPORT, Facts, gather
 from pipelines.reports.manifest import manifest
 from pipelines.reports.report import write_report
 from pipelines.store import Store
-from pipelines.tables import PARQUET_FILES, Outcome
+from pipelines.tables import Outcome
 
 STEPS: tuple[Step, ...] = ()
 
@@ -58,7 +56,6 @@ def conclude(run: Run) -> Mapping[str, int]:
         refuse_unvalidated(context)
         counts["last_looks"] = _look_again(run)
         refuse_unvalidated(context)
-        run.each_shard(check_joined_files)
         facts = gather(context)
         refuse_incomplete(facts)
         _write(context, facts)
@@ -109,28 +106,6 @@ def refuse_unvalidated(context: Context) -> None:
             f"release {context.version} waits, as it has warnings:\n{listed}\nTo publish it nevertheless, say why: "
             f'python -m pipelines publish --version {context.version} --accept "REASON", or accept in the form'
         )
-
-
-def check_joined_files(context: Context, key: str) -> int:
-    """Hold a partition's joined file against what was noted when it was written; validation reads all the others.
-
-    Returns:
-        How many files were read.
-
-    Raises:
-        ReleaseError: it changed since then.
-
-    """
-    with context.store.open(table_path(PARQUET_FILES.name, key)) as file:
-        receipts = pq.read_table(file).to_pylist()
-    for receipt in receipts:
-        path = release_path(context.version, receipt["path"])
-        if context.store.sha256(path) != receipt["sha256"]:
-            raise ReleaseError(
-                f"{context.store.locate(path)} was changed after it was written; remove it from "
-                f"{context.store.locate(FILES_FOLDER)}, too, and run embed_images and what follows again"
-            )
-    return len(receipts)
 
 
 def refuse_incomplete(facts: Facts) -> None:

@@ -46,7 +46,7 @@ MEASURE = PartitionStep(
         *(receipts.columns(*receipts.schema.names) for receipts in RECEIPTS),
     ),
     settings=("partitions", "image_width", "face_rule"),
-    revision=2,
+    revision=3,
     depends=_identities,
 )
 STEPS = (MEASURE,)

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from pipelines import shards
+from pipelines import joined, shards
 from pipelines.commons.names import file_page_url, original_url, partition_of
 from pipelines.config import ReleaseConfig
 from pipelines.engine.partition import make_partition
@@ -66,6 +66,7 @@ class SmallRelease:
             part.extend([] for _ in range(self.partitions))
         for number, name in sorted(enumerate(NAMES), key=lambda one: original_url(one[1])):
             self._add(number, name)
+        self._drawn = {line.url: line for lines in self.shown for line in lines}
 
     @property
     def context(self) -> Context:
@@ -129,7 +130,16 @@ class SmallRelease:
             )
             self.file(shards.caption_shard(key), shards.header() + shards.caption_rows(table), len(rows))
             self.parquet(shards.ledger_shard(key), pa.Table.from_pylist(self.ledger[shard], schema=LEDGER.schema))
+            rows = [self._joined(row) for row in self.ledger[shard] if row["outcome"] == Outcome.RELEASED]
+            self.parquet(joined.shard(key), pa.Table.from_pylist(rows, schema=joined.SCHEMA))
         return self
+
+    def _joined(self, known: dict[str, Any]) -> dict[str, Any]:
+        """Return the row of the joined file that the ledger demands, whatever became of the shards."""
+        url = known[KEY]
+        line = next((line for lines in self.shown for line in lines if line.url == url), None) or self._drawn[url]
+        vector = np.resize(line.embedding, 2048)
+        return {KEY: url, "image": {"bytes": line.image, "path": known["commons_name"]}, "embedding": vector.tolist()}
 
     def file(self, path: str, text: bytes, rows: int) -> None:
         """Write a gzipped file of the release, with its receipt."""
@@ -171,7 +181,9 @@ class SmallRelease:
 
     def note_receipts(self) -> "SmallRelease":
         """Write what the stages noted of the files."""
-        folders = dict(zip(("image_pixels", "resnet_embeddings", "captions", "ledger"), RECEIPTS, strict=True))
+        folders = dict(
+            zip(("image_pixels", "resnet_embeddings", "captions", "ledger", "parquet"), RECEIPTS, strict=True)
+        )
         for shard in range(self.partitions):
             for folder, table in folders.items():
                 paths = [path for path in self.receipts if path.startswith(f"{folder}/{shard_name(shard)}")]

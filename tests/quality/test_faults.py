@@ -6,6 +6,7 @@ checksums agree with it; damage to a file is done afterwards, behind the program
 
 import gzip
 import hashlib
+import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines import shards
+from pipelines import joined, shards
 from pipelines.engine.step import shard_keys
 from pipelines.quality.collected import collect, measurements_path
 from pipelines.quality.judging import judge
@@ -29,6 +30,7 @@ from tests.quality.small_release import SmallRelease, picture
 PIXELS_0 = shards.image_shard("part-00000")
 EMBEDDINGS_0 = shards.embedding_shard("part-00000")
 CAPTIONS_0 = shards.caption_shard("part-00000")
+JOINED_0 = joined.shard("part-00000")
 LEDGER_0 = shards.ledger_shard("part-00000")
 
 
@@ -420,6 +422,46 @@ def ledger_without_a_column(release: SmallRelease) -> None:
     release.parquet(LEDGER_0, table)
 
 
+def rewrite_joined(release: SmallRelease, change: Callable[[list[dict[str, Any]]], list[dict[str, Any]]]) -> None:
+    """Change the rows of a joined file, with a receipt that agrees."""
+    rows = pq.read_table(io.BytesIO(release.read(JOINED_0))).to_pylist()
+    release.parquet(JOINED_0, pa.Table.from_pylist(change(rows), schema=joined.SCHEMA))
+
+
+def row_lost_in_a_joined_file(release: SmallRelease) -> None:
+    rewrite_joined(release, lambda rows: rows[1:])
+
+
+def row_twice_in_a_joined_file(release: SmallRelease) -> None:
+    rewrite_joined(release, lambda rows: [rows[0], *rows])
+
+
+def unsorted_joined_file(release: SmallRelease) -> None:
+    rewrite_joined(release, lambda rows: rows[::-1])
+
+
+def other_picture_in_a_joined_file(release: SmallRelease) -> None:
+    rewrite_joined(release, lambda rows: [rows[0] | {"image": rows[1]["image"]}, *rows[1:]])
+
+
+def embeddings_shifted_in_a_joined_file(release: SmallRelease) -> None:
+    def change(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        shifted = [row["embedding"] for row in rows[1:] + rows[:1]]
+        return [row | {"embedding": vector} for row, vector in zip(rows, shifted, strict=True)]
+
+    rewrite_joined(release, change)
+
+
+def joined_file_without_a_column(release: SmallRelease) -> None:
+    release.parquet(JOINED_0, pq.read_table(io.BytesIO(release.read(JOINED_0))).drop_columns("licence"))
+
+
+def joined_file_damaged(release: SmallRelease) -> None:
+    data = bytearray(release.read(JOINED_0))
+    data[-20:-4] = b"\xff" * 16
+    release.overwrite(JOINED_0, bytes(data))
+
+
 @dataclass(frozen=True)
 class Fault:
     caught_by: set[str]
@@ -449,7 +491,7 @@ FAULTS = [
     Fault({"pixels.jpeg_or_png"}, plant=no_picture_at_all),
     Fault({"pixels.jpeg_or_png", "pixels.bytes"}, plant=tiny_file),
     Fault({"pixels.complete"}, plant=picture_cut_off),
-    Fault({"pixels.as_ledger"}, plant=other_picture_than_the_ledgers),
+    Fault({"pixels.as_ledger", "parquet.as_ledger"}, plant=other_picture_than_the_ledgers),
     Fault({"pixels.page_as_url"}, plant=page_of_another_file),
     Fault({"pixels.decodes"}, damage=truncated_base64),
     Fault({"pixels.complete", "pixels.as_ledger"}, damage=base64_cut_at_a_group),
@@ -471,6 +513,13 @@ FAULTS = [
     Fault({"captions.header"}, damage=other_header),
     Fault({"captions.whole_rows"}, damage=field_too_many),
     Fault({"files.rows"}, damage=row_lost_in_a_file),
+    Fault({"parquet.schema"}, damage=joined_file_without_a_column),
+    Fault({"parquet.rows_as_ledger"}, damage=row_lost_in_a_joined_file),
+    Fault({"parquet.rows_as_ledger"}, damage=row_twice_in_a_joined_file),
+    Fault({"parquet.sorted"}, damage=unsorted_joined_file),
+    Fault({"parquet.as_ledger"}, damage=other_picture_in_a_joined_file),
+    Fault({"parquet.embedding_as_shard"}, damage=embeddings_shifted_in_a_joined_file),
+    Fault({"files.checksum", "files.readable"}, damage=joined_file_damaged),
     Fault({"ledger.line_for_each_image"}, plant=image_vanished_from_the_ledger),
     Fault({"ledger.line_for_each_image"}, plant=two_outcomes),
     Fault({"ledger.only_selected"}, plant=image_that_was_never_selected),

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipelines import shards
+from pipelines import joined, shards
 from pipelines.engine.step import table_path
 from pipelines.store import Store
 from pipelines.tables import MEASUREMENTS
@@ -23,6 +23,7 @@ PATHS = [
     shards.embedding_shard(KEY_0),
     shards.caption_shard(KEY_0),
     shards.ledger_shard(KEY_0),
+    joined.shard(KEY_0),
 ]
 
 
