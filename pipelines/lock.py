@@ -115,6 +115,12 @@ def check() -> None:
         raise StoreLocked(f"{heart.store.url} was taken over from run {heart.me.run} by {heart.lost}")
 
 
+def is_at_work(store: Store, run: str) -> bool:
+    """Say whether a process of a run is at work, or was until just now."""
+    _, owner = _read(store)
+    return owner is not None and owner.run == run and not owner.is_gone()
+
+
 def _read(store: Store) -> tuple[str | None, Owner | None]:
     text = store.read_text(PATH)
     return text, None if text is None else Owner(**json.loads(text))
