@@ -89,6 +89,10 @@ def _images(random: np.random.Generator, numbers: np.ndarray) -> pa.Table:
         "caption_rows": where_released(random.integers(1, 30, count)),
         "captions": where_released(random.integers(1, 3, count)),
         "caption_errors": where_released(fails().astype(np.int32)),
+        "joined_lines": pa.array(np.where(fails(), 0, released)),
+        "joined_sorted": where_released(~fails()),
+        "joined_as_ledger": where_released(~fails()),
+        "joined_embedding_as_shard": where_released(~fails()),
     }
     return pa.Table.from_arrays(
         [
