@@ -23,6 +23,7 @@ import fsspec
 
 from pipelines.errors import StoreError
 
+_GUARDS = ".locks"
 _SCRATCH = ".tmp"
 _CHUNK = 1 << 20
 
@@ -242,7 +243,7 @@ class Store:
 
         """
         if self.local is not None:
-            guard = self.local / _SCRATCH / (path.replace("/", ".") + ".guard")
+            guard = self.local / _GUARDS / path
             guard.parent.mkdir(parents=True, exist_ok=True)
             with filelock.FileLock(guard):
                 if self.read_text(path) != before:
