@@ -40,7 +40,8 @@ details { font-size: .9rem; max-width: 30rem; } summary { color: var(--quiet); c
 .mosaic figure { margin: 0; }
 .mosaic img { background: #f4f6f8; display: block; height: 11rem; object-fit: contain; width: 100%; }
 .mosaic figcaption { font-size: .8rem; line-height: 1.4; margin-top: .4rem; overflow-wrap: anywhere; }
-.mosaic .caption { display: -webkit-box; -webkit-box-orient: vertical; -webkit-line-clamp: 4; overflow: hidden; }
+.mosaic b, .mosaic .caption { display: -webkit-box; -webkit-box-orient: vertical; -webkit-line-clamp: 4;
+  overflow: hidden; }
 @media (max-width: 30rem) {
   main { padding: 1.25rem 1rem 3rem; }
   .mosaic { gap: 1.25rem .9rem; grid-template-columns: repeat(auto-fill, minmax(9rem, 1fr)); }
