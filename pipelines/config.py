@@ -133,6 +133,12 @@ class ReleaseConfig(BaseModel):
     deletion_templates: list[str] = Field(
         default=["Delete"], description="Files that transclude one of these templates are deletion candidates."
     )
+    deletion_dumps: str = Field(
+        default="",
+        description="Read the categories from SQL dumps of Commons instead of asking the API: what their paths or URLs "
+        "begin with, such as https://dumps.wikimedia.org/commonswiki/latest/commonswiki-latest- (page, categorylinks "
+        "and linktarget are read). The last look before publication asks the API all the same.",
+    )
 
     # Whether it may be published
     drift_fewest_images: int = Field(

@@ -37,6 +37,7 @@ def manifest(facts: Facts) -> dict[str, Any]:
     """Return the manifest of a release, JSON-ready."""
     settings = facts.config.model_dump(mode="json", exclude=set(_PRIVATE))
     settings["version"] = facts.version
+    settings["deletion_dumps"] = public_name(facts.config.deletion_dumps)
     settings["wit_files"] = [public_name(name) for name in facts.config.wit_files]
     return {
         "format": FORMAT,

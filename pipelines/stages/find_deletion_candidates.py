@@ -1,6 +1,7 @@
 """find_deletion_candidates: which of the images are up for deletion on Commons today.
 
-It is read after the download, which may take days, and once more right before publication.
+It is read after the download, which may take days: from the API, or for releases of millions from SQL dumps, which are
+days old themselves. Right before publication the API is asked in any case.
 """
 
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ import pyarrow as pa
 
 from pipelines.commons.api import ApiClient
 from pipelines.commons.deletion import CandidateCategories, deletion_candidates
+from pipelines.commons.dumps import Dumps, deletion_candidates_from_dumps
 from pipelines.engine.step import Needs, PartitionStep, Task, one_key
 from pipelines.tables import CANDIDATES, DELETION_MARKS, DESCRIPTIONS, IMAGES, KEY
 
@@ -20,8 +22,14 @@ def _list_marks(task: Task) -> Iterator[pa.Table]:
         dated_categories=tuple(config.deletion_dated_categories),
         templates=tuple(config.deletion_templates),
     )
-    with ApiClient(config.commons(), task.leases("api")) as api:
-        marks = deletion_candidates(api, categories)
+    if config.deletion_dumps:
+        page, links, targets = (
+            f"{config.deletion_dumps}{name}.sql.gz" for name in ("page", "categorylinks", "linktarget")
+        )
+        marks = deletion_candidates_from_dumps(Dumps(page, links, targets), categories)
+    else:
+        with ApiClient(config.commons(), task.leases("api")) as api:
+            marks = deletion_candidates(api, categories)
     rows = [{"name": name, "reason": reason} for name, reason in sorted(marks.items())]
     yield pa.Table.from_pylist(rows, schema=DELETION_MARKS.schema)
 
@@ -42,7 +50,7 @@ LIST_MARKS = PartitionStep(
     writes=DELETION_MARKS,
     run=_list_marks,
     keys=one_key,
-    settings=("deletion_categories", "deletion_dated_categories", "deletion_templates"),
+    settings=("deletion_categories", "deletion_dated_categories", "deletion_templates", "deletion_dumps"),
     needs=Needs.COMMONS_API,
     observes=True,
 )

@@ -128,9 +128,10 @@ def _look_again(run: Run) -> int:
 
     Whatever else is not as the present ledger demands (a run was killed, a stage was repeated by itself) is made, too.
     """
+    today = run.context.config.model_copy(update={"deletion_dumps": ""})  # dumps are days old: the API is asked
     for number in range(1, _ROUNDS + 1):
         moment = f"publication of {run.context.version}, {uuid.uuid4().hex}"
-        run.stage("find_deletion_candidates", replace(run.context, observation=moment))
+        run.stage("find_deletion_candidates", replace(run.context, config=today, observation=moment))
         if run.is_done(_REMADE):
             return number
         for name in _REMADE:

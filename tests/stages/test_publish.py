@@ -85,6 +85,15 @@ def test_a_release_has_the_same_bytes_in_every_store_and_from_every_port(
     assert ready.store.read_json("releases/latest.json") == {"version": VERSION}
 
 
+def test_the_last_look_asks_the_api_even_where_dumps_were_read_before(client: Client, ready: Context) -> None:
+    """The dumps are not there: reading them once more would fail."""
+    config = ready.config.model_copy(update={"deletion_dumps": "/nowhere/commonswiki-20261101-"})
+    run_stage("publish", replace(ready, config=config), client)
+    assert is_out(ready)
+    manifest = json.loads((folder(ready) / "manifest.json").read_text())
+    assert manifest["settings"]["deletion_dumps"] == "commonswiki-20261101-"
+
+
 def test_what_was_not_validated_is_refused(client: Client, ready: Context) -> None:
     ready.store.remove(f"runs/{VERSION}/verdict.json")
     with pytest.raises(ReleaseError, match="was not validated"):
