@@ -18,7 +18,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, cast
 
-import filelock
 import fsspec
 
 from pipelines.errors import StoreError
@@ -243,6 +242,8 @@ class Store:
 
         """
         if self.local is not None:
+            import filelock  # here, since few processes ever need it
+
             guard = self.local / _GUARDS / path
             guard.parent.mkdir(parents=True, exist_ok=True)
             with filelock.FileLock(guard):
