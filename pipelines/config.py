@@ -8,9 +8,10 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from pipelines.errors import SettingError
+from pipelines.places import INPUT, PLACE, refuse_secrets, refuse_secrets_of_input
 
 if TYPE_CHECKING:
     from pipelines.commons.origin import Origin
@@ -24,6 +25,12 @@ _REASON = r"^(\S.*)?$"
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
+Place = Annotated[str, AfterValidator(refuse_secrets), Field(json_schema_extra={"pattern": PLACE})]
+"""Where servers or the store are."""
+
+Input = Annotated[str, AfterValidator(refuse_secrets_of_input), Field(json_schema_extra={"pattern": INPUT})]
+"""Where a file is that is read."""
+
 
 class ReleaseConfig(BaseModel):
     """What to release, from where, by whom, under which rules. Immutable; refused as a whole if a field is wrong."""
@@ -31,10 +38,12 @@ class ReleaseConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     # What
-    wit_files: list[str] = Field(
+    wit_files: list[Input] = Field(
         default=[WIT + "wit_v1.train.all-1percent_sample.tsv.gz"],
         min_length=1,
-        description="WIT files in their raw format (.tsv or .tsv.gz): paths or URLs. The default is the 1 % sample.",
+        description="WIT files in their raw format (.tsv or .tsv.gz): paths or URLs. The default is the 1 % sample. "
+        "No secrets here: a login or a signed query is written as a variable of the workers' environment, "
+        "https://${WIT_SECRET_LOGIN}@host/wit.tsv.gz?${WIT_SECRET_QUERY}.",
     )
     version: str = Field(
         default="",
@@ -46,7 +55,7 @@ class ReleaseConfig(BaseModel):
         pattern=_VERSION,
         description="The published release that this one follows: changes/ says what is different. Empty: the newest.",
     )
-    store: str = Field(
+    store: Place = Field(
         default="./store",
         min_length=1,
         description="Where releases and intermediate tables go: a folder or an s3:// URL.",
@@ -77,8 +86,8 @@ class ReleaseConfig(BaseModel):
         description="E-mail address at which Wikimedia can reach you, for the user agent. Required for wikimedia: "
         "its policy asks for the operator's contact. It becomes public: requests for removal go to it as well.",
     )
-    media_url: str = Field(default="", description="Base URL of the media servers, for a mirror or the demo.")
-    api_url: str = Field(default="", description="URL of the Action API (…/w/api.php), for a mirror or the demo.")
+    media_url: Place = Field(default="", description="Base URL of the media servers, for a mirror or the demo.")
+    api_url: Place = Field(default="", description="URL of the Action API (…/w/api.php), for a mirror or the demo.")
     connections: int = Field(
         default=0, ge=0, description="Connections to the media servers in all. 0: what the origin's policy allows."
     )
@@ -133,7 +142,7 @@ class ReleaseConfig(BaseModel):
     deletion_templates: list[str] = Field(
         default=["Delete"], description="Files that transclude one of these templates are deletion candidates."
     )
-    deletion_dumps: str = Field(
+    deletion_dumps: Input = Field(
         default="",
         description="Read the categories from SQL dumps of Commons instead of asking the API: what their paths or URLs "
         "begin with, such as https://dumps.wikimedia.org/commonswiki/latest/commonswiki-latest- (page, categorylinks "

@@ -3,6 +3,7 @@
     WitReleaseError
     ├── SettingError        a setting is out of range or missing            (names the field)
     ├── InputError          a WIT file cannot be used                       (names the file)
+    ├── InputUnreachable    a WIT file's server does not answer now         (names the file)
     ├── StoreError          the store cannot be read or written             (names the path)
     ├── StoreLocked         another run makes a release in the store        (names the run)
     ├── ReleaseError        a release is not in the state that was needed   (names the version)
@@ -23,6 +24,10 @@ class SettingError(WitReleaseError):
 
 class InputError(WitReleaseError):
     """A WIT file is missing, truncated, or not in the WIT format."""
+
+
+class InputUnreachable(WitReleaseError):
+    """A file's server does not answer, or not as it should; it is a matter of time."""
 
 
 class StoreError(WitReleaseError):

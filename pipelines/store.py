@@ -13,7 +13,7 @@ import re
 import shutil
 import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, cast
@@ -127,7 +127,11 @@ class Store:
             StoreError: the file is not there.
 
         """
-        return file_identity(self._fs, self._full(path), self.locate(path))
+        try:
+            self._fs.invalidate_cache()
+            return identity_of(self._fs.info(self._full(path)))
+        except FileNotFoundError:
+            raise StoreError(f"{self.locate(path)} is not there") from None
 
     def size(self, path: str) -> int:
         """Return a file's size in bytes."""
@@ -342,22 +346,7 @@ def _protocols(fs: Any) -> tuple[str, ...]:
     return (fs.protocol,) if isinstance(fs.protocol, str) else tuple(fs.protocol)
 
 
-def file_identity(fs: Any, full: str, shown: str) -> dict[str, Any]:
-    """Return what tells a version of a file from another without reading it: size, and time or entity tag.
-
-    Args:
-        fs: the fsspec file system.
-        full: the file's name on it.
-        shown: its name for people.
-
-    Raises:
-        StoreError: the file is not there.
-
-    """
-    try:
-        fs.invalidate_cache()
-        info = fs.info(full)
-    except FileNotFoundError:
-        raise StoreError(f"{shown} is not there") from None
+def identity_of(info: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what tells a version of a file from another out of what a file system says of it."""
     stamp = next((info[key] for key in ("ETag", "etag", "mtime", "LastModified", "updated") if info.get(key)), "")
     return {"bytes": info.get("size"), "stamp": str(stamp)}

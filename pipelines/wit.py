@@ -11,11 +11,9 @@ import codecs
 import csv as stdlib_csv
 import zlib
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import IO, Any, cast
+from typing import IO, cast
 
-import fsspec
 import pyarrow as pa
 import pyarrow.compute as pc
 from isal import igzip, igzip_lib
@@ -23,7 +21,7 @@ from pyarrow import csv
 
 from pipelines.errors import InputError
 from pipelines.hashing import HashingReader
-from pipelines.store import file_identity
+from pipelines.inputs import is_gzipped, open_input
 from pipelines.tables import WIT_BOOLEANS, WIT_COLUMNS, WIT_INTEGERS, wit_type
 
 _BLOCK = 16 << 20
@@ -54,17 +52,6 @@ class WitBatch:
     bad: list[BadRow] = field(default_factory=list)
 
 
-def wit_identity(path: str) -> dict[str, Any]:
-    """Return what tells a version of a WIT file from another without reading it.
-
-    Raises:
-        StoreError: the file is not there.
-
-    """
-    fs, full = fsspec.core.url_to_fs(path)
-    return file_identity(fs, full, path)
-
-
 @dataclass(slots=True)
 class Checksum:
     """The sha256 of a file that was read; empty as long as it was not read to its end."""
@@ -82,14 +69,12 @@ def read_wit(path: str, max_rows: int = 0, checksum: Checksum | None = None) -> 
 
     Raises:
         InputError: the file is missing or truncated, or its header is not WIT's.
+        InputUnreachable: its server does not answer.
 
     """
-    with ExitStack() as stack:
-        try:
-            raw = HashingReader(stack.enter_context(fsspec.open(path, "rb")))
-        except FileNotFoundError:
-            raise InputError(f"{path}: no such WIT file") from None
-        stream = cast(IO[bytes], igzip.IGzipFile(fileobj=raw, mode="rb") if path.endswith(".gz") else raw)
+    with open_input(path) as file:
+        raw = HashingReader(file)
+        stream = cast(IO[bytes], igzip.IGzipFile(fileobj=raw, mode="rb") if is_gzipped(path) else raw)
         try:
             yield from _Parser(path, max_rows).parse(stream)
         except (EOFError, zlib.error, igzip.BadGzipFile, igzip_lib.IsalError) as error:  # type: ignore[misc]

@@ -9,11 +9,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import IO, cast
 
-import fsspec
 from isal import igzip
 from isal.igzip_lib import IsalError
 
 from pipelines.errors import InputError
+from pipelines.inputs import open_input
 
 Value = bytes | None
 
@@ -58,12 +58,16 @@ def column_names(path: str, table: str) -> list[str]:
 def _opened(path: str) -> Iterator[IO[bytes]]:
     """Open a dump, and say in the reader's words what is wrong with it."""
     try:
-        with fsspec.open(path, "rb") as raw, igzip.IGzipFile(fileobj=raw) as plain:
-            yield cast(IO[bytes], plain)
-    except FileNotFoundError:
-        raise DumpError(f"{path} is not there: get it from https://dumps.wikimedia.org/commonswiki/") from None
-    except (EOFError, igzip.BadGzipFile, IsalError) as error:  # type: ignore[misc]  # a stub calls a class an instance
-        raise DumpError(f"{path} is damaged or cut short ({error}): get it again") from error
+        with open_input(path) as raw:
+            try:
+                with igzip.IGzipFile(fileobj=raw) as plain:
+                    yield cast(IO[bytes], plain)
+            except (EOFError, igzip.BadGzipFile, IsalError) as error:  # type: ignore[misc]  # a stub calls a class an instance
+                raise DumpError(f"{path} is damaged or cut short ({error}): get it again") from error
+    except DumpError:
+        raise
+    except InputError as error:
+        raise DumpError(f"{error}: get it from https://dumps.wikimedia.org/commonswiki/") from None
 
 
 def _rows(stream: IO[bytes], path: str, table: str, columns: Sequence[str]) -> Iterator[tuple[Value, ...]]:

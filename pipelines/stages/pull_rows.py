@@ -17,9 +17,10 @@ import pyarrow.parquet as pq
 from pipelines.commons.names import MalformedUrl, file_page_url, original_url, parse_image_url, partition_of
 from pipelines.engine.step import WORK, Context, PartitionStep, Task, shard_name
 from pipelines.errors import InputError
+from pipelines.inputs import identity
 from pipelines.store import Written
 from pipelines.tables import IMAGES, KEY, PULLED, ROWS, WIT_COLUMNS
-from pipelines.wit import BadRow, Checksum, read_wit, wit_identity
+from pipelines.wit import BadRow, Checksum, read_wit
 
 _HELD_BYTES = 128 << 20  # rows held before they are dealt out: row groups of some 600 KB with 200 partitions
 _PARTITION = "partition"
@@ -39,7 +40,7 @@ def _wit_file(context: Context, key: str) -> str:
 
 
 def _identity(context: Context, key: str) -> dict[str, object]:
-    return {"file": _wit_file(context, key), **wit_identity(_wit_file(context, key))}
+    return {"file": _wit_file(context, key), **identity(_wit_file(context, key))}
 
 
 def _split(task: Task) -> Iterator[pa.Table]:
