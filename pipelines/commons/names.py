@@ -5,6 +5,7 @@ that name, so a URL carries a checksum of the name it holds: a URL whose folders
 and is refused rather than guessed at, and a name that holds a raw ``?`` can be told from a query.
 """
 
+import functools
 import re
 import unicodedata
 from dataclasses import dataclass
@@ -21,6 +22,11 @@ _URL = re.compile(
     r"(?P<project>[a-z]+)/(?P<wiki>[a-z][a-z0-9_-]*)/(?P<thumb>thumb/)?(?P<folders>[0-9a-f]/[0-9a-f]{2})/(?P<rest>.+)",
     re.IGNORECASE | re.DOTALL,
 )
+_PLAIN = re.compile(
+    UPLOAD + r"/wikipedia/commons/[0-9a-f]/[0-9a-f]{2}/(?P<name>[A-Z0-9][A-Za-z0-9.-]*(?:_[A-Za-z0-9.-]+)*)"
+)
+"""Most URLs: spelt as they should be, with a name in which there is nothing to normalise, to encode or to object to."""
+
 _BLANKS = re.compile("[ _\u00a0\u1680\u180e\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+")
 _BIDI = re.compile("[\u200e\u200f\u202a-\u202e]+")
 _ILLEGAL = re.compile("[\x00-\x1f\x7f#<>\\[\\]|{}/\ufffd\ud800-\udfff]|%[0-9A-Fa-f]{2}")
@@ -98,6 +104,9 @@ def parse_image_url(url: str) -> ImageUrl:
         MalformedUrl: the URL is none of these; it says why.
 
     """
+    plain = _PLAIN.fullmatch(url)
+    if plain is not None and len(plain["name"]) <= _LONGEST and url == original_url(plain["name"]):
+        return ImageUrl(COMMONS, plain["name"])
     match = _URL.fullmatch(url.strip())
     if match is None:
         raise MalformedUrl(url, "not a file on upload.wikimedia.org")
@@ -141,13 +150,18 @@ def _objection(name: str) -> str:
 
 
 def _folders(name: str) -> str:
-    digest = md5(name.encode(), usedforsecurity=False).hexdigest()
-    return f"{digest[0]}/{digest[:2]}"
+    digest = _digest(name)[:1].hex()
+    return f"{digest[0]}/{digest}"
+
+
+@functools.lru_cache(maxsize=64)  # what is asked for several times is asked for at once
+def _digest(name: str) -> bytes:
+    return md5(name.encode(), usedforsecurity=False).digest()
 
 
 def partition_of(name: str, partitions: int = 200) -> int:
     """Return the shard of a file name: md5 of the name, as Commons itself files, modulo the number of partitions."""
-    return int.from_bytes(md5(name.encode(), usedforsecurity=False).digest()) % partitions
+    return int.from_bytes(_digest(name)) % partitions
 
 
 def _image(image: ImageUrl | str) -> ImageUrl:

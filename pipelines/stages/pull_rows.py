@@ -6,23 +6,29 @@ brought together.
 """
 
 import hashlib
-import itertools
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from pipelines.commons.names import MalformedUrl, file_page_url, original_url, parse_image_url, partition_of
 from pipelines.engine.step import WORK, Context, PartitionStep, Task, shard_name
 from pipelines.errors import InputError
 from pipelines.inputs import identity
+from pipelines.spill import Spill
 from pipelines.store import Written
 from pipelines.tables import IMAGES, KEY, PULLED, ROWS, WIT_COLUMNS
 from pipelines.wit import BadRow, Checksum, read_wit
 
-_HELD_BYTES = 128 << 20  # rows held before they are dealt out: row groups of some 600 KB with 200 partitions
+_HELD_BYTES = 128 << 20  # rows held before they are dealt out: batches of some 600 KB with 200 partitions
+_PACKED = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
+_RANGE_IMAGES = 8192  # images whose rows are sorted at a time: some 50,000 rows of WIT's, 100 MB
+_CAPTION = "caption_reference_description"
+_ORDER = (KEY, "language", "page_url", "hierarchical_section_title", _CAPTION, "wit_image_url")
 _PARTITION = "partition"
 _FACTS = {"wit_image_url": "min", "mime_type": "min", "original_width": "max", "original_height": "max"}
 """What is known of an image by its WIT rows, and which of them counts where they disagree."""
@@ -54,7 +60,9 @@ def _split(task: Task) -> Iterator[pa.Table]:
             bad += batch.bad
             task.counts["rows_read"] += batch.rows.num_rows + len(batch.bad)
             task.counts["rows_malformed"] += len(batch.bad)
-            with_url = batch.rows.filter(pc.fill_null(pc.greater(pc.utf8_length(batch.rows.column(KEY)), 0), False))
+            with_url = batch.rows
+            if with_url.column(KEY).null_count:  # an empty field is null
+                with_url = with_url.filter(pc.is_valid(with_url.column(KEY)))
             task.counts["rows_without_image_url"] += batch.rows.num_rows - with_url.num_rows
             splitter.add(with_url)
             task.progress(batch.rows.num_rows)
@@ -78,7 +86,11 @@ def _quarantine(task: Task, path: str, bad: list[BadRow]) -> None:
 
 
 class _Splitter:
-    """Keeps one Parquet file open for each partition; rows wait in memory until there are enough to go round."""
+    """Keeps one Arrow file open for each partition; rows wait in memory until there are enough to go round.
+
+    Rows are read once more only, so what counts is speed: with many columns and few rows at a time, Arrow's own format
+    with LZ4 costs half the time of Parquet with Zstandard.
+    """
 
     def __init__(self, task: Task, stack: ExitStack) -> None:
         self._task = task
@@ -86,7 +98,7 @@ class _Splitter:
         self._held: list[pa.Table] = []
         self._held_bytes = 0
         self._written: dict[int, Written] = {}
-        self._sinks: dict[int, pq.ParquetWriter] = {}
+        self._sinks: dict[int, pa.ipc.RecordBatchStreamWriter] = {}
 
     def add(self, rows: pa.Table) -> None:
         urls = rows.column(KEY).combine_chunks().dictionary_encode()
@@ -105,21 +117,20 @@ class _Splitter:
             return
         table = pa.concat_tables(self._held)
         self._held, self._held_bytes = [], 0
-        table = table.take(pc.sort_indices(table.column(_PARTITION)))  # stable: the file's order stays
-        partitions = table.column(_PARTITION).to_pylist()
-        table = table.drop_columns(_PARTITION)
-        start = 0
-        for partition, run in itertools.groupby(partitions):
-            count = len(list(run))
-            self._sink(partition).write_table(table.slice(start, count))
-            self._written[partition].rows += count
-            start += count
+        partitions = table.column(_PARTITION).to_numpy()
+        order = np.argsort(partitions, kind="stable")  # the file's order stays
+        table = table.drop_columns(_PARTITION).take(pa.array(order)).combine_chunks()
+        numbers, starts = np.unique(partitions[order], return_index=True)
+        ends = [*starts[1:].tolist(), len(order)]
+        for partition, start, end in zip(numbers.tolist(), starts.tolist(), ends, strict=True):
+            self._sink(partition).write_table(table.slice(start, end - start))
+            self._written[partition].rows += end - start
 
-    def _sink(self, partition: int) -> pq.ParquetWriter:
+    def _sink(self, partition: int) -> pa.ipc.RecordBatchStreamWriter:
         if partition not in self._sinks:
-            path = f"{WORK}/pulled/{self._task.key}.rows/{shard_name(partition)}.parquet"
+            path = f"{WORK}/pulled/{self._task.key}.rows/{shard_name(partition)}.arrow"
             written = self._stack.enter_context(self._task.context.store.write(path))
-            sink = pq.ParquetWriter(pa.PythonFile(written.file, mode="w"), ROWS.schema, compression="ZSTD")
+            sink = pa.ipc.new_stream(pa.PythonFile(written.file, mode="w"), ROWS.schema, options=_PACKED)
             self._written[partition] = written
             self._sinks[partition] = self._stack.enter_context(sink)
         return self._sinks[partition]
@@ -142,28 +153,36 @@ def _place(url: str, partitions: int) -> tuple[int, str]:
 
 
 def _bring_together(task: Task) -> Iterator[pa.Table]:
-    """Collect a partition's rows from all files, and keep those of images with a caption."""
+    """Collect a partition's rows from all files, and keep those of images with a caption.
+
+    A partition of the whole WIT has 400 MB of rows, one that half of the images happen to fall into much more. So only
+    its URLs are held; the rows are sorted into ranges of URLs on disk, and then range by range.
+    """
     shard = int(task.key.removeprefix("part-"))
     pulled = task.table(PULLED)
     paths = pulled.filter(pc.equal(pulled.column("partition"), shard)).column("path").to_pylist()
-    parts = [ROWS.schema.empty_table()]
+    selected: list[pa.ChunkedArray] = []
+    for rows in _pulled_rows(task, paths, [KEY, _CAPTION]):
+        selected.append(rows.column(KEY).filter(has_caption(rows.column(_CAPTION))))
+    captioned = set(pa.chunked_array([chunk for urls in selected for chunk in urls.chunks], pa.string()).to_pylist())
+    ranges = sorted(captioned)[::_RANGE_IMAGES]
+    with Spill(ROWS.schema) as spill:
+        for rows in _pulled_rows(task, paths, ROWS.schema.names):
+            urls = rows.column(KEY).to_pylist()
+            spill.add(rows, [bisect_right(ranges, url) - 1 if url in captioned else None for url in urls])
+        for rows in spill.parts():
+            task.counts["rows_of_selected_images"] += rows.num_rows
+            # Sorted by content, so that the same rows from differently cut files give the same table.
+            yield rows.take(pc.sort_indices(rows, [(column, "ascending") for column in _ORDER]))
+
+
+def _pulled_rows(task: Task, paths: list[str], columns: list[str]) -> Iterator[pa.Table]:
+    wanted = [ROWS.schema.get_field_index(name) for name in columns]
+    options = pa.ipc.IpcReadOptions(included_fields=wanted, use_threads=False)
     for path in paths:
-        with task.context.store.open(path) as file:
-            parts.append(pq.read_table(file))
-    rows = pa.concat_tables(parts)
-    captioned = rows.filter(has_caption(rows.column("caption_reference_description"))).column(KEY)
-    rows = rows.filter(pc.is_in(rows.column(KEY), captioned.unique()))
-    task.counts["rows_of_selected_images"] += rows.num_rows
-    # Sorted by content, so that the same rows from differently cut files give the same table.
-    order = [
-        KEY,
-        "language",
-        "page_url",
-        "hierarchical_section_title",
-        "caption_reference_description",
-        "wit_image_url",
-    ]
-    yield rows.take(pc.sort_indices(rows, [(column, "ascending") for column in order]))
+        with task.context.store.open(path) as file, pa.ipc.open_stream(file, options=options) as stream:
+            for batch in stream:
+                yield pa.Table.from_batches([batch])
 
 
 def has_caption(captions: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -173,48 +192,61 @@ def has_caption(captions: pa.ChunkedArray) -> pa.ChunkedArray:
 
 def _select(task: Task) -> Iterator[pa.Table]:
     """Make one row of each image."""
-    rows = task.table(ROWS).select([KEY, *_FACTS])
-    digests = _row_digests(task.batches(ROWS))
-    first = rows.group_by(KEY).aggregate([*_FACTS.items()]).sort_by(KEY)
-    images = []
-    for row in first.to_pylist():
-        url = row[KEY]
-        try:
-            image = parse_image_url(url)
-            name, site, page = image.name, image.site, file_page_url(image)
-        except MalformedUrl:
-            name, site, page = url, None, None
-        images.append(
-            {
-                KEY: url,
-                "name": name,
-                "site": site,
-                "wit_image_url": row["wit_image_url_min"],
-                "metadata_url": page,
-                "wit_mime_type": row["mime_type_min"],
-                "wit_width": row["original_width_max"],
-                "wit_height": row["original_height_max"],
-                "wit_rows_sha256": digests[url],
-            }
-        )
-    yield pa.Table.from_pylist(images, schema=IMAGES.schema)
+    for rows in _whole_images(task.batches(ROWS)):
+        digests = _row_digests(rows)
+        first = rows.select([KEY, *_FACTS]).group_by(KEY, use_threads=False).aggregate([*_FACTS.items()]).sort_by(KEY)
+        images = [_image(row, digests[row[KEY]]) for row in first.to_pylist()]
+        yield pa.Table.from_pylist(images, schema=IMAGES.schema)
 
 
-def _row_digests(batches: Iterator[pa.RecordBatch]) -> dict[str, str]:
+def _whole_images(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """Cut sorted rows where one image ends and another begins, so that all rows of an image are together."""
+    held: list[pa.RecordBatch] = []
+    for batch in batches:
+        if held and batch.num_rows:
+            same = int(pc.sum(pc.equal(batch.column(KEY), held[-1].column(KEY)[-1])).as_py())
+            if same < batch.num_rows:
+                yield pa.Table.from_batches([*held, batch.slice(0, same)])
+                held, batch = [], batch.slice(same)
+        held += [batch] if batch.num_rows else []
+    if held:
+        yield pa.Table.from_batches(held)
+
+
+def _image(known: Mapping[str, Any], rows_sha256: str) -> dict[str, Any]:
+    url = known[KEY]
+    try:
+        image = parse_image_url(url)
+        name, site, page = image.name, image.site, file_page_url(image)
+    except MalformedUrl:
+        name, site, page = url, None, None
+    return {
+        KEY: url,
+        "name": name,
+        "site": site,
+        "wit_image_url": known["wit_image_url_min"],
+        "metadata_url": page,
+        "wit_mime_type": known["mime_type_min"],
+        "wit_width": known["original_width_max"],
+        "wit_height": known["original_height_max"],
+        "wit_rows_sha256": rows_sha256,
+    }
+
+
+def _row_digests(rows: pa.Table) -> dict[str, str]:
     """Return a digest of each image's rows. Their order has no say in it: equal keys are sorted no further."""
     lines: dict[str, list[bytes]] = {}
-    for batch in batches:
-        cells = [pc.fill_null(pc.cast(batch.column(name), pa.string()), _NULL) for name in ROWS.schema.names]
-        texts = pc.binary_join_element_wise(*cells, "\t")  # no cell of a TSV file holds a tab
-        for url, text in zip(batch.column(KEY).to_pylist(), texts.to_pylist(), strict=True):
-            lines.setdefault(url, []).append(hashlib.sha256(text.encode()).digest())
+    cells = [pc.fill_null(pc.cast(rows.column(name), pa.string()), _NULL) for name in ROWS.schema.names]
+    texts = pc.binary_join_element_wise(*cells, "\t")  # no cell of a TSV file holds a tab
+    for url, text in zip(rows.column(KEY).to_pylist(), texts.to_pylist(), strict=True):
+        lines.setdefault(url, []).append(hashlib.sha256(text.encode()).digest())
     return {url: hashlib.sha256(b"".join(sorted(digests))).hexdigest() for url, digests in lines.items()}
 
 
 SPLIT = PartitionStep(
     writes=PULLED,
     run=_split,
-    revision=2,
+    revision=3,
     keys=wit_keys,
     settings=("partitions", "max_rows", "max_bad_rows_share"),
     depends=_identity,

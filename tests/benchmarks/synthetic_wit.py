@@ -21,7 +21,12 @@ from pipelines.tables import WIT_COLUMNS
 
 _BLOCK = 20_000
 _LANGUAGES = ("en", "de", "fr", "es", "ru", "it", "ja", "zh", "pa", "ar", "he", "uk", "sv", "nn", "cy", "ceb")
-_ALPHABETS = ("abcdefghijklmnopqrstuvwxyz", "абвгдежзиклмнопрстуфхцчшщыэюя", "ਕਖਗਘਙਚਛਜਝਞਟਠਡਢਣਤਥਦਧਨ", "一二三四五六七八九十百千万日本人中国山川")
+_ALPHABETS = (
+    "abcdefghijklmnopqrstuvwxyz",
+    "абвгдежзиклмнопрстуфхцчшщыэюя",
+    "ਕਖਗਘਙਚਛਜਝਞਟਠਡਢਣਤਥਦਧਨ",
+    "一二三四五六七八九十百千万日本人中国山川",
+)
 _STEP = 2_038_074_743  # a prime: going by it visits each image once before any again
 _HUGE = 50_003
 """Each so manieth row has a field of more than 128 KiB."""
