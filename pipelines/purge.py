@@ -24,26 +24,30 @@ def purge_pictures(context: Context, key: str) -> int:
     """
     with context.store.open(table_path(LEDGER.name, key)) as file:
         ledger = pq.read_table(file, columns=[KEY, "outcome"])
-    dropped = ledger.filter(pc.is_in(ledger.column("outcome"), pa.array([*_UNWANTED], pa.string()))).column(KEY)
+    unwanted = ledger.filter(pc.is_in(ledger.column("outcome"), pa.array([*_UNWANTED], pa.string())))
+    dropped = frozenset(unwanted.column(KEY).to_pylist())
     path = table_path(PIXELS.name, key)
     made = read_made(context.store, path)
-    if made is None or not made.counts.get(FETCHED) or not dropped.length():
+    if made is None or not made.counts.get(FETCHED) or not dropped:
         return 0
     with context.store.open(path) as file:
         pixels = pq.ParquetFile(file, pre_buffer=False)
         status = pixels.read(columns=[KEY, "status"])
-        gone = _gone(status, dropped.combine_chunks())
+        gone = _gone(status, dropped)
         count = int(pc.sum(gone).as_py() or 0)
         if count:
-            _rewrite(context, path, pixels, dropped.combine_chunks(), made, count)
+            _rewrite(context, path, pixels, dropped, made, count)
     return count
 
 
-def _gone(rows: pa.Table, dropped: pa.Array) -> pa.ChunkedArray:
-    return pc.and_(pc.is_in(rows.column(KEY), dropped), pc.equal(rows.column("status"), FETCHED))
+def _gone(rows: pa.Table, dropped: frozenset[str]) -> pa.ChunkedArray:
+    listed = pa.chunked_array([pa.array([url in dropped for url in rows.column(KEY).to_pylist()], pa.bool_())])
+    return pc.and_(listed, pc.equal(rows.column("status"), FETCHED))
 
 
-def _rewrite(context: Context, path: str, pixels: pq.ParquetFile, dropped: pa.Array, made: Made, count: int) -> None:
+def _rewrite(
+    context: Context, path: str, pixels: pq.ParquetFile, dropped: frozenset[str], made: Made, count: int
+) -> None:
     digests = ColumnDigests(["status"])
     with context.store.write(path) as written, open_sink(written, PIXELS) as sink:
         for group in range(pixels.num_row_groups):

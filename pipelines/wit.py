@@ -264,7 +264,7 @@ def _count_newlines(column: pa.ChunkedArray) -> int:
         _, offsets, content = chunk.buffers()
         if len(chunk) and content is not None:
             ends = np.frombuffer(offsets, np.int32)[[chunk.offset, chunk.offset + len(chunk)]]
-            count += np.count_nonzero(np.frombuffer(content, np.uint8)[ends[0] : ends[1]] == ord("\n"))
+            count += int(np.count_nonzero(np.frombuffer(content, np.uint8)[ends[0] : ends[1]] == ord("\n")))
     return count
 
 

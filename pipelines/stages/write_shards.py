@@ -48,12 +48,13 @@ def _write_pixels(task: Task) -> None:
 
 def _write_captions(task: Task) -> None:
     decided = task.table(LEDGER)
-    released = decided.filter(pc.equal(decided.column("outcome"), Outcome.RELEASED)).column(KEY)
+    # A set of our own: Arrow's is_in would build its set anew for each batch.
+    released = set(decided.filter(pc.equal(decided.column("outcome"), Outcome.RELEASED)).column(KEY).to_pylist())
     with task.file(shards.caption_shard(task.key)) as written, shards.gzip_writer(written) as file:
         file.write(shards.header())
         for batch in task.batches(ROWS):
             rows = pa.Table.from_batches([batch])
-            rows = rows.filter(pc.is_in(rows.column(KEY), released.combine_chunks()))
+            rows = rows.filter(pa.array([url in released for url in batch.column(KEY).to_pylist()], pa.bool_()))
             titles = shards.title_and_caption(rows.column("page_title"), rows.column("caption_reference_description"))
             file.write(shards.caption_rows(rows.append_column(shards.TITLE_AND_CAPTION, titles)))
             written.rows += rows.num_rows
