@@ -70,8 +70,13 @@ def refresh_settings(params: Mapping[str, Any], run_id: str) -> dict[str, Any]:
     from pipelines.releases import settings_of_next
     from pipelines.store import Store
 
-    given = _deployment_defaults() | {name: value for name, value in release_settings(params).items() if value}
+    given = _said(_deployment_defaults()) | _said(release_settings(params))
     return settings_of_next(Store(given["store"]), run_id, given)
+
+
+def _said(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that say something: one left empty is no reason to forget that of the release before."""
+    return {name: value for name, value in settings.items() if value not in ("", [], None)}
 
 
 def release_settings(params: Mapping[str, Any]) -> dict[str, Any]:

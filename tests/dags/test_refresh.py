@@ -1,6 +1,8 @@
 """The refresh: when it runs, what its form asks, and where its settings come from."""
 
 import datetime
+import importlib
+import json
 from pathlib import Path
 from unittest.mock import patch
 
@@ -10,7 +12,9 @@ from airflow.timetables.trigger import CronTriggerTimetable
 from pendulum import DateTime
 from pendulum import datetime as moment
 
+from pipelines.store import Store
 from tests.dags.conftest import Found, parse
+from tests.dags.parse import ROOT
 
 
 @pytest.fixture
@@ -64,6 +68,23 @@ def test_the_form_asks_only_what_may_differ(refresh_dag: Found) -> None:
     assert set(refresh_dag["params"]) == {"base", "wit_files", "accept", "store"}
     assert refresh_dag["params"]["wit_files"]["default"] == []
     assert all(param["description"] for param in refresh_dag["params"].values())
+
+
+def test_a_default_left_empty_does_not_undo_a_setting_of_the_release_before(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever gave the operator's address in the form of the first release need not give it again."""
+    monkeypatch.syspath_prepend(str(ROOT / "dags"))
+    settings = {"store": store.url, "operator_contact": "someone@example.org", "face_threshold": 0.5, "stand_in": True}
+    before = {"version": "2026.01.01", "run": "first", "started": "", "config": settings}
+    store.write_json("runs/2026.01.01/begun.json", before)
+    store.write_text("releases/2026.01.01/manifest.json", "{}")
+    file = tmp_path / "defaults.json"
+    file.write_text(json.dumps({"store": store.url, "operator_contact": "", "face_threshold": 0.0, "stand_in": False}))
+    monkeypatch.setenv("WIT_RELEASE_DEFAULTS", str(file))
+    given = importlib.import_module("release_form").refresh_settings({"base": None, "wit_files": []}, "second")
+    assert given["operator_contact"] == "someone@example.org"
+    assert (given["face_threshold"], given["stand_in"]) == (0.0, False)
 
 
 def test_it_makes_a_release_by_the_same_tasks(refresh_dag: Found, release_dag: Found) -> None:
