@@ -27,7 +27,7 @@ def fill(example: str) -> str:
     for line in example.splitlines():
         name, equals, value = line.partition("=")
         if equals and not value and name in SECRETS:
-            line = f"{name}={secrets.token_hex(24)}"  # hex: it stands in a URL and in shells without quoting
+            line = f"{name}={secrets.token_hex(32)}"  # hex: it stands in a URL and in shells without quoting
         elif equals and not value and name == FERNET_KEY:
             line = f"{name}={base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()}"
         lines.append(line)

@@ -6,12 +6,13 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 
-from tests.docker.files import DOCKER, ROOT, instructions, stages, with_bases
+from tests.docker.files import BASE, DOCKER, ROOT, instructions, stages, with_bases
 
 TARGETS = ("airflow", "worker", "gpu-worker")
 
@@ -100,6 +101,14 @@ def test_only_the_gpu_worker_has_cuda_and_only_airflow_has_airflow():
     assert "without-airflow.txt" not in runs["build-airflow"]
     assert "--excludes docker/without-airflow.txt" in runs["build-worker"]
     assert "--excludes docker/without-airflow.txt" in runs["build-gpu-worker"]
+
+
+def test_airflow_has_the_drivers_of_its_database():
+    (install,) = [rest for word, rest in stages()["build-airflow"] if word == "RUN" and "pyproject.toml" in rest]
+    assert "--extra postgres" in install
+    assert "postgresql+psycopg2://" in BASE.read_text("utf-8")
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
+    assert {Requirement(driver).name for driver in declared["postgres"]} == {"psycopg2-binary", "asyncpg"}
 
 
 def test_no_secret_is_an_argument_or_a_variable_of_an_image():

@@ -44,6 +44,7 @@ def test_an_env_file_has_a_fresh_value_for_each_secret_and_keeps_the_rest(folder
     secrets = [value for name, value in made.items() if not example()[name]]
     assert len(set(secrets)) == len(secrets)
     Fernet(made["AIRFLOW_FERNET_KEY"])
+    assert len(made["AIRFLOW_JWT_SECRET"]) >= 64, "what SHA-512 wants of a key"
 
 
 def test_an_env_file_is_for_its_owner_alone_and_is_never_overwritten(folder: Path):
