@@ -1,6 +1,7 @@
 # make demo    install, and make a release on this machine, with Airflow and a small Commons
 # make ui      keep both running, for a browser
 # make test    the tests        make check    lint and types
+# make test-cluster  the tests of a deployment: Postgres, S3, Airflow, a Dask cluster; needs Postgres' programs
 # make stop    stop what a killed demo or ui left behind
 # make spark-env  an environment for the test with PySpark, which needs Java
 # make clean   remove what make made: .venv, .airflow, build and the demo's store
@@ -17,7 +18,7 @@ SPARK := pyspark==4.3.0 pillow==13.0.0
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo ui test check format stop airflow-env spark-env clean
+.PHONY: help install demo ui test test-cluster check format stop airflow-env spark-env clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -59,6 +60,9 @@ build/spark/.installed: $(INSTALLED)
 
 test: $(INSTALLED)
 	@$(PYTHON) -m pytest
+
+test-cluster: $(INSTALLED)
+	@$(PYTHON) -m pytest tests/cluster
 
 check: $(INSTALLED)
 	@failed=0; \

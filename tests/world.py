@@ -89,10 +89,10 @@ class World:
         return folder / "wit.tsv.gz"
 
     @contextmanager
-    def served(self, folder: Path, port: int = 0) -> Iterator[dict[str, object]]:
+    def served(self, folder: Path, port: int = 0, media_delay: float = 0.0) -> Iterator[dict[str, object]]:
         """Serve this state; give the settings that a release made from it needs, and keep the requests in a log."""
         wit = self.write(folder)
-        with DemoCommons(folder, port=port, request_log=folder / "requests.jsonl") as server:
+        with DemoCommons(folder, port=port, request_log=folder / "requests.jsonl", media_delay=media_delay) as server:
             yield {
                 "wit_files": [str(wit)],
                 "origin": "demo",

@@ -59,11 +59,14 @@ class RequestLog:
         self._file.close()
 
 
-def application(media: Media, api: ActionApi, pool: ThreadPoolExecutor, log: RequestLog | None) -> web.Application:
+def application(
+    media: Media, api: ActionApi, pool: ThreadPoolExecutor, log: RequestLog | None, media_delay: float
+) -> web.Application:
     """Return the aiohttp application; reading and drawing happen in ``pool``, so that no request waits for another."""
 
     async def answer_media(request: web.Request) -> web.StreamResponse:
         loop = asyncio.get_running_loop()
+        await asyncio.sleep(media_delay)
         return _response(request, await loop.run_in_executor(pool, media.answer, request.rel_url.raw_path))
 
     async def answer_api(request: web.Request) -> web.StreamResponse:

@@ -45,6 +45,7 @@ class DemoCommons:
         port: 0 for a free one; ``url`` says which it is once the server has started.
         request_log: file to which each request is appended as a line of JSON, see ``RequestLog``.
         described_at_once: files that one API answer describes before it continues.
+        media_delay: seconds by which the media servers answer late, as servers far away do.
 
     Raises:
         InputError: the folder is not in the format.
@@ -59,6 +60,7 @@ class DemoCommons:
         port: int = 0,
         request_log: Path | None = None,
         described_at_once: int = MAX_TITLES,
+        media_delay: float = 0.0,
     ) -> None:
         wiki = Wiki(Path(folder))
         self._media = Media(wiki)
@@ -66,6 +68,7 @@ class DemoCommons:
         self._host = host
         self._port = port
         self._request_log = request_log
+        self._media_delay = media_delay
         self._thread: threading.Thread | None = None
         self._started = threading.Event()
         self._failure: OSError | None = None
@@ -124,7 +127,7 @@ class DemoCommons:
         loop, stopping = asyncio.get_running_loop(), asyncio.Event()
         requests = RequestLog(self._request_log) if self._request_log else None
         with ThreadPoolExecutor(_THREADS, thread_name_prefix="demo-commons") as pool:
-            app = application(self._media, self._api, pool, requests)
+            app = application(self._media, self._api, pool, requests, self._media_delay)
             runner = web.AppRunner(app, access_log=None, shutdown_timeout=_CLOSING)
             await runner.setup()
             try:
