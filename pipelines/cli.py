@@ -8,6 +8,7 @@ import argparse
 import hashlib
 import json
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -44,12 +45,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _log_to_stderr() -> None:
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
-    logger = logging.getLogger("pipelines")
-    if not logger.handlers:
-        logger.addHandler(handler)
-    logger.setLevel(logging.WARNING if sys.stderr.isatty() and sys.stdout.isatty() else logging.INFO)
+    from pipelines import logs
+
+    watched = sys.stderr.isatty() and sys.stdout.isatty() and os.environ.get(logs.FORMAT) != "json"
+    logs.to_stderr(logging.WARNING if watched else logging.INFO)  # a person has the bars
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -3,14 +3,17 @@
 import functools
 import importlib
 import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from distributed import Client
 
+from pipelines import logs
 from pipelines.config import ReleaseConfig
 from pipelines.engine.cluster import open_client
+from pipelines.engine.meter import SILENT, Meter, Under
 from pipelines.engine.partition import is_done
 from pipelines.engine.run import Summary, run_step
 from pipelines.engine.step import Context, Step, shard_keys, shard_name
@@ -51,14 +54,16 @@ class Run:
 
     context: Context
     client: Client
+    stage_name: str = ""
+    meter: Meter = SILENT
 
     def step(self, step: Step, context: Context | None = None) -> Summary:
         """Run a step over all its partitions."""
-        return run_step(self.client, context or self.context, step)
+        return run_step(self.client, context or self.context, step, Under(self.meter, self.stage_name))
 
     def stage(self, name: str, context: Context | None = None) -> dict[str, int]:
         """Run another stage: what of it is done already is skipped."""
-        return run_stage(name, context or self.context, self.client)
+        return run_stage(name, context or self.context, self.client, self.meter)
 
     def is_done(self, names: Sequence[str]) -> bool:
         """Say whether the last run of each of these stages came to its end, and would find nothing to do now."""
@@ -82,8 +87,14 @@ def _unfinished(names: tuple[str, ...], context: Context, key: str) -> int:
     return undone + sum(not is_done(context, step, other) for step in whole for other in step.keys(context))
 
 
-def run_stage(name: str, context: Context, client: Client) -> dict[str, int]:
+def run_stage(name: str, context: Context, client: Client, meter: Meter = SILENT) -> dict[str, int]:
     """Run one stage: its steps in their order, then its conclusion.
+
+    Args:
+        name: of the stage.
+        context: of the release.
+        client: of the Dask cluster.
+        meter: is told how it goes.
 
     Returns:
         Counts for people and for XCom; the details are kept with the run.
@@ -95,6 +106,12 @@ def run_stage(name: str, context: Context, client: Client) -> dict[str, int]:
     """
     if name not in STAGES:
         raise ValueError(f"no stage is called {name!r}; the stages are {', '.join(STAGES)}")
+    with logs.about(release=context.version, stage=name):
+        return _run_stage(name, context, client, meter)
+
+
+def _run_stage(name: str, context: Context, client: Client, meter: Meter) -> dict[str, int]:
+    started = time.monotonic()
     if name != "publish" and is_published(context.store, context.version):
         log.info("%s: release %s is published, so nothing of it is made again", name, context.version)
         recorded = context.store.read_json(run_path(context.version, f"stages/{name}.json")) or {"counts": {}}
@@ -105,7 +122,7 @@ def run_stage(name: str, context: Context, client: Client) -> dict[str, int]:
     module = importlib.import_module(f"pipelines.stages.{name}")
     steps: tuple[Step, ...] = module.STEPS
     conclude: Conclude | None = getattr(module, "conclude", None)
-    run = Run(context, client)
+    run = Run(context, client, name, meter)
     summaries = [run.step(step) for step in steps]
     counts = _counts(summaries)
     if conclude is not None:
@@ -114,16 +131,18 @@ def run_stage(name: str, context: Context, client: Client) -> dict[str, int]:
         record,
         {"stage": name, "counts": counts, "steps": [asdict(summary) for summary in summaries]},
     )
+    meter.duration(f"{name}.duration", time.monotonic() - started)
     return counts
 
 
-def run_one(name: str, settings: Mapping[str, Any], run: str) -> dict[str, Any]:
+def run_one(name: str, settings: Mapping[str, Any], run: str, meter: Meter = SILENT) -> dict[str, Any]:
     """Run one stage of a release by itself, which is what a task of the DAG does. Safe to repeat.
 
     Args:
         name: of the stage.
         settings: fields of ReleaseConfig.
         run: names who makes the release; the stages of one release share it.
+        meter: is told how it goes.
 
     Returns:
         ``version`` of the release, and the stage's ``counts``.
@@ -136,7 +155,7 @@ def run_one(name: str, settings: Mapping[str, Any], run: str) -> dict[str, Any]:
     with held(Store(config.store), run, alone=False, keep=name != "publish"):
         context = begin(config, run)
         with open_client(config) as client:
-            return {"version": context.version, "counts": run_stage(name, context, client)}
+            return {"version": context.version, "counts": run_stage(name, context, client, meter)}
 
 
 def run_release(config: ReleaseConfig, run: str, until: str | None = None) -> Context:

@@ -19,6 +19,7 @@ from yarl import URL
 from pipelines.commons.origin import Origin
 from pipelines.commons.politeness import Governor
 from pipelines.commons.results import Answer
+from pipelines.commons.traffic import BYTES_RECEIVED, REQUESTS, Traffic
 from pipelines.commons.verdict import FailureKind, Verdict, judge
 
 _READ_BUFFER = 32 << 10
@@ -57,7 +58,9 @@ async def connection(origin: Origin, paced: bool) -> AsyncIterator[aiohttp.Clien
         yield session
 
 
-async def download(session: aiohttp.ClientSession, origin: Origin, governor: Governor, path: str) -> Answer | Verdict:
+async def download(
+    session: aiohttp.ClientSession, origin: Origin, governor: Governor, traffic: Traffic, path: str
+) -> Answer | Verdict:
     """Fetch the file under a path of the media servers.
 
     Raises:
@@ -68,8 +71,9 @@ async def download(session: aiohttp.ClientSession, origin: Origin, governor: Gov
     try:
         for _ in range(_REDIRECTS + 1):
             governor.started(time.monotonic())
+            traffic.add(REQUESTS)
             try:
-                result = await _get(session, origin, governor, url)
+                result = await _get(session, origin, governor, traffic, url)
             finally:
                 governor.finished(time.monotonic())
             if not isinstance(result, str):
@@ -85,7 +89,9 @@ async def download(session: aiohttp.ClientSession, origin: Origin, governor: Gov
         return _passing(f"{type(error).__name__}: {error}"[:200])
 
 
-async def _get(session: aiohttp.ClientSession, origin: Origin, governor: Governor, url: str) -> Answer | Verdict | str:
+async def _get(
+    session: aiohttp.ClientSession, origin: Origin, governor: Governor, traffic: Traffic, url: str
+) -> Answer | Verdict | str:
     """Send one request; a text that comes back is the URL of a redirect to follow."""
     async with session.get(URL(url, encoded=True), allow_redirects=False) as response:
         headers = response.headers
@@ -97,7 +103,8 @@ async def _get(session: aiohttp.ClientSession, origin: Origin, governor: Governo
         announced = headers.get("Content-Length", "")
         if not error and announced.isdecimal() and int(announced) > origin.max_bytes:
             return Verdict(FailureKind.TOO_LARGE, f"{announced} bytes; at most {origin.max_bytes} are read")
-        data = await _read(response, governor, _ERROR_BODY if error else origin.max_bytes, cut=error)
+        limit = _ERROR_BODY if error else origin.max_bytes
+        data = await _read(response, governor, traffic, limit, cut=error)
     data = _plain(data, headers.get("Content-Encoding", ""), origin.max_bytes, cut=error)
     verdict = judge(url, response.status, headers, data[:_ERROR_BODY], strict_403=origin.profile != "mirror")
     return verdict or Answer(
@@ -105,13 +112,14 @@ async def _get(session: aiohttp.ClientSession, origin: Origin, governor: Governo
     )
 
 
-async def _read(response: aiohttp.ClientResponse, governor: Governor, limit: int, cut: bool) -> bytes:
+async def _read(response: aiohttp.ClientResponse, governor: Governor, traffic: Traffic, limit: int, cut: bool) -> bytes:
     """Read a body at the governor's pace; above the limit it is `cut` off, or refused."""
     chunks, size = [], 0
     async for chunk in response.content.iter_any():
         chunks.append(chunk)
         size += len(chunk)
         governor.received(time.monotonic(), len(chunk))
+        traffic.add(BYTES_RECEIVED, len(chunk))
         if size > limit:
             response.close()
             if cut:

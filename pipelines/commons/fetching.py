@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
 from operator import length_hint
 from queue import SimpleQueue
@@ -23,6 +24,7 @@ from pipelines.commons.origin import Origin
 from pipelines.commons.plan import MediaRequest
 from pipelines.commons.politeness import Governor, Lease, Leases
 from pipelines.commons.results import Answer, Fetched, MediaFailure, MediaResponse, Unusable, processed
+from pipelines.commons.traffic import LEASE_WAIT, RETRIES, THROTTLES
 from pipelines.commons.verdict import FailureKind, OriginUnavailable, Verdict
 
 T = TypeVar("T")
@@ -157,12 +159,15 @@ class Fetching(Generic[T]):
     async def _acquire(self) -> Lease | None:
         """Wait a while for a lease; one that comes when we are no longer there is given back."""
         asking = asyncio.ensure_future(asyncio.to_thread(self._leases.acquire, _PATIENCE))
+        asked = time.monotonic()
         try:
             return await asyncio.shield(asking)
         except asyncio.CancelledError:
             if lease := await asking:
                 lease.release()
             raise
+        finally:
+            self._leases.traffic.add(LEASE_WAIT, time.monotonic() - asked)
 
     async def _serve(self, lease: Lease, governor: Governor) -> None:
         """Use one leased connection until nothing is due, or the lease is lost."""
@@ -175,7 +180,7 @@ class Fetching(Generic[T]):
                     continue
                 self._flying += 1
                 try:
-                    result = await download(session, self._origin, governor, job.choice.path)
+                    result = await download(session, self._origin, governor, self._leases.traffic, job.choice.path)
                 except asyncio.CancelledError:
                     self._backlog.put_back(job, time.monotonic())
                     raise
@@ -213,7 +218,8 @@ class Fetching(Generic[T]):
             if found is None:
                 self._backlog.done()
             else:
-                self._conclude(job, self._backlog.unusable(job, found, time.monotonic()))
+                place = job.at
+                self._conclude(job, place, self._backlog.unusable(job, found, time.monotonic()))
         if changed:
             self._changed.set()
 
@@ -223,6 +229,8 @@ class Fetching(Generic[T]):
         if verdict.pause:
             log.info("the servers ask for a pause of %.0f s: %s", verdict.pause, verdict.detail)
             self._leases.announce_pause(verdict.pause)
+        if verdict.pause or verdict.throttled:
+            self._leases.traffic.add(THROTTLES)
         trouble = verdict.kind is FailureKind.TEMPORARY and not verdict.pause
         if not trouble:
             self._alive = now
@@ -231,13 +239,17 @@ class Fetching(Generic[T]):
                 f"{self._origin.media_url} has answered nothing but failures for {now - self._alive:.0f} s, lastly: "
                 f"{verdict.detail}. What was fetched is kept; start the run again when the servers are back"
             )
-        self._conclude(job, self._backlog.failed(job, verdict, now))
+        place = job.at
+        self._conclude(job, place, self._backlog.failed(job, verdict, now))
         return trouble
 
-    def _conclude(self, job: Job, failure: MediaFailure | None) -> None:
+    def _conclude(self, job: Job, place: int, failure: MediaFailure | None) -> None:
+        """Pass on a failure, or note that the file is asked for again; `place` is where it was looked for."""
         if failure:
             self._arrived += 1
             self._arrivals.put(_Arrival(job, failure))
+        elif job.at == place:
+            self._leases.traffic.add(RETRIES)
         self._changed.set()
 
     def _hand_over(self, job: Job, answer: Answer) -> None:
@@ -248,7 +260,7 @@ class Fetching(Generic[T]):
         if self._pool is None:
             self._arrivals.put(_Arrival(job, answer, len(answer.data)))
         else:
-            self._pool.submit(self._work, job, answer)
+            self._pool.submit(copy_context().run, self._work, job, answer)
 
     def _work(self, job: Job, answer: Answer) -> None:
         """In a thread of the pool."""

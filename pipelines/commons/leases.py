@@ -22,6 +22,7 @@ from distributed import Client, Semaphore
 
 from pipelines.commons.origin import Origin
 from pipelines.commons.politeness import Allowance, Lease
+from pipelines.commons.traffic import Traffic
 
 log = logging.getLogger(__name__)
 
@@ -41,12 +42,14 @@ class DaskLeases:
         client: of the cluster; on a worker, `distributed.get_client()`.
         kind: of connection: to the media servers or to the Action API.
         origin: whose limits these are. All who share an origin must name the same limits.
+        traffic: counts what goes over the connections.
 
     """
 
-    def __init__(self, client: Client, kind: Kind, origin: Origin) -> None:
+    def __init__(self, client: Client, kind: Kind, origin: Origin, traffic: Traffic | None = None) -> None:
         self._client = client
         self._connections = origin.connections if kind == "media" else origin.api_connections
+        self.traffic = traffic or Traffic()
         self.allowance: Allowance = origin.media_allowance if kind == "media" else origin.api_allowance
         host = urlsplit(origin.media_url if kind == "media" else origin.api_url).netloc
         self._name = f"wit-release {kind} {host} {self._connections}"

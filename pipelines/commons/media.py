@@ -7,6 +7,7 @@ What fails for a passing reason is asked for again, later and after the others; 
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextvars import copy_context
 from typing import TypeVar
 
 from pipelines.commons.fetching import Fetching
@@ -54,7 +55,7 @@ def fetch_all(
 
     """
     run = Fetching(requests, origin, leases, process, threads)
-    thread = threading.Thread(target=run.live, name="fetch", daemon=True)
+    thread = threading.Thread(target=copy_context().run, args=(run.live,), name="fetch", daemon=True)
     thread.start()
     try:
         yield from run.results()

@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
+from pipelines.commons.traffic import Traffic
+
 WINDOW = 10.0
 """Seconds over which Wikimedia's robot policy measures bandwidth."""
 
@@ -134,6 +136,10 @@ class Leases(Protocol):
         """What each lease is good for."""
 
     @property
+    def traffic(self) -> Traffic:
+        """What went over the connections that were leased here."""
+
+    @property
     def per_task(self) -> int:
         """How many leases one task should ask for at first, so that all workers get some."""
 
@@ -163,6 +169,7 @@ class LocalLeases:
 
     def __init__(self, connections: int, allowance: Allowance | None = None) -> None:
         self.allowance = allowance or Allowance()
+        self.traffic = Traffic()
         self.per_task = connections
         self._free = threading.BoundedSemaphore(connections)
         self._pause_ends = 0.0

@@ -17,6 +17,7 @@ import aiohttp
 
 from pipelines.commons.origin import Origin
 from pipelines.commons.politeness import Governor, Lease, Leases
+from pipelines.commons.traffic import BYTES_RECEIVED, LEASE_WAIT, REQUESTS, RETRIES, THROTTLES
 from pipelines.commons.verdict import UserAgentRefused, readable, retry_after
 from pipelines.errors import WitReleaseError
 
@@ -98,8 +99,10 @@ class ApiSession:
                 backoff = min(self._origin.backoff * 2.0 ** (failures - 1), self._origin.backoff_limit)
                 if problem.pause is not None:
                     self._leases.announce_pause(problem.pause)
+                    self._leases.traffic.add(THROTTLES)
                 else:
                     time.sleep(backoff * random.uniform(0.5, 1.5))
+                self._leases.traffic.add(RETRIES)
                 log.info("asking the Action API again: %s", problem)
 
     async def _ask(self, parameters: Mapping[str, str]) -> Json:
@@ -108,12 +111,14 @@ class ApiSession:
             await asyncio.sleep(min(wait, 1.0))
         query = {**parameters, "maxlag": _MAXLAG}
         self._governor.started(time.monotonic())
+        self._leases.traffic.add(REQUESTS)
         try:
             post = sum(len(value) for value in query.values()) > _LONGEST_URL
             how = {"data": query} if post else {"params": query}
             url = self._origin.api_url
             async with http.request("POST" if post else "GET", url, allow_redirects=False, **how) as response:  # type: ignore[arg-type]
                 body = await _read(response)
+                self._leases.traffic.add(BYTES_RECEIVED, len(body))
         except TimeoutError:
             raise _Passing("timed out") from None
         except (aiohttp.ClientError, OSError) as error:
@@ -150,8 +155,10 @@ class ApiSession:
             await self._hang_up()
         if self._http is not None:
             return self._http
+        asked = time.monotonic()
         while (lease := await asyncio.to_thread(self._leases.acquire, _PATIENCE)) is None:
             pass
+        self._leases.traffic.add(LEASE_WAIT, time.monotonic() - asked)
         self._lease = lease
         self._governor = Governor(self._leases.allowance, time.monotonic())
         timeout = aiohttp.ClientTimeout(

@@ -17,6 +17,7 @@ from dask.typing import Key
 from distributed import Client, Nanny, Scheduler, SpecCluster, Worker
 from distributed.system import MEMORY_LIMIT
 
+from pipelines import logs
 from pipelines.config import ReleaseConfig
 from pipelines.engine.step import Needs
 from pipelines.errors import WitReleaseError
@@ -73,9 +74,12 @@ def worker_specs(count: int, gpus: list[str]) -> dict[int, dict[str, Any]]:
 
     """
     shared = {**_HERE, "nthreads": 1, "memory_limit": MEMORY_LIMIT // count, "silence_logs": logging.CRITICAL}
-    specs: dict[int, dict[str, Any]] = {number: {"cls": Nanny, "options": {**shared}} for number in range(count)}
+    own = {logs.FORMAT: ""}  # what they log is logged by this process
+    specs: dict[int, dict[str, Any]] = {
+        number: {"cls": Nanny, "options": {**shared, "env": own}} for number in range(count)
+    }
     for spec, gpu in zip(specs.values(), gpus, strict=False):
-        spec["options"] |= {"resources": _ONE_GPU, "env": {"CUDA_VISIBLE_DEVICES": gpu}}
+        spec["options"] |= {"resources": _ONE_GPU, "env": {**own, "CUDA_VISIBLE_DEVICES": gpu}}
     return specs
 
 

@@ -3,8 +3,8 @@
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -31,10 +31,17 @@ from pipelines.tables import KEY
 
 log = logging.getLogger(__name__)
 
+BYTES_WRITTEN = "bytes_written"
+"""To the store: tables between stages and files of the release."""
+
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What became of a partition: `fresh` rows were made now, the others stood already."""
+    """What became of a partition: `fresh` rows were made now, the others stood already.
+
+    `effort` is what that took, in numbers that are another time others, so they are kept with the run and never with
+    what was made.
+    """
 
     key: str
     rows: int
@@ -43,6 +50,7 @@ class Receipt:
     counts: dict[str, int]
     seconds: float
     skipped: bool
+    effort: Mapping[str, float] = field(default_factory=dict)
 
 
 def make_partition(
@@ -81,7 +89,9 @@ def make_partition(
     else:
         raise TypeError(f"{step.name} is of no known kind of step")
     _place_files(context, step, path)
-    return Receipt(key, made.rows, fresh, made.pending, dict(made.counts), time.monotonic() - started, skipped=False)
+    seconds = time.monotonic() - started
+    effort = {BYTES_WRITTEN: task.bytes_written}
+    return Receipt(key, made.rows, fresh, made.pending, dict(made.counts), seconds, skipped=False, effort=effort)
 
 
 def is_done(context: Context, step: Step, key: str) -> bool:
@@ -133,7 +143,9 @@ def _make_whole(
     with open_writer(task.context.store, path, task.step) as writer:
         for batch in batches:
             writer.write(batch)
-        return writer.finish(wanted, this_recipe, task.counts)
+        made = writer.finish(wanted, this_recipe, task.counts)
+    task.bytes_written += writer.bytes
+    return made
 
 
 def _file_receipts(task: Task) -> pa.Table:
@@ -176,6 +188,7 @@ def _make_rows(task: Task, step: RowStep, path: str, wanted: str, this_recipe: s
             writer.write(pa.concat_tables(parts).sort_by(KEY))
             task.progress(rows.num_rows)
         made = writer.finish(wanted, this_recipe, task.counts)
+    task.bytes_written += writer.bytes
     for name in store.files(saved_folder):
         store.remove(name)
     return made, fresh_rows

@@ -1,21 +1,26 @@
 """Runs a step over all its partitions on Dask and adds up what came out."""
 
+import contextlib
 import logging
+import os
+import socket
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
-from distributed import Client, as_completed, get_client, get_worker
+from distributed import Client, Worker, as_completed, get_client, get_worker
 
-from pipelines import lock
+from pipelines import lock, logs
 from pipelines.commons.politeness import Leases
+from pipelines.commons.traffic import Traffic
 from pipelines.engine.cluster import SchedulerLost, device_of, is_cancelled, resources_for
+from pipelines.engine.meter import GPU_SECONDS, ROWS, SILENT, Meter, StepMeter, Under
 from pipelines.engine.partition import Receipt, make_partition
-from pipelines.engine.progress import progress_for
-from pipelines.engine.step import Context, Step
+from pipelines.engine.progress import Progress, progress_for
+from pipelines.engine.step import Context, Needs, Step
 from pipelines.errors import StageFailed, WitReleaseError
 
 log = logging.getLogger(__name__)
@@ -23,7 +28,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What a step did over all its partitions."""
+    """What a step did over all its partitions; `effort` is what that took, see `Receipt`."""
 
     step: str
     partitions: int
@@ -34,31 +39,80 @@ class Summary:
     counts: dict[str, int]
     seconds: float
     worker_seconds: float
+    effort: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Caller:
+    """The process that waits for a step, as the tasks on the workers know it.
+
+    Args:
+        topic: of the events that it listens to.
+        process: which one it is.
+        about: what its log lines say of themselves.
+
+    """
+
+    topic: str
+    process: str
+    about: Mapping[str, str]
 
 
 class Abandoned(Exception):
     """The run that a task belongs to is gone: killed, failed elsewhere, or without its scheduler."""
 
 
-def _on_worker(context: Context, step: Step, key: str, topic: str) -> Receipt:
+def _on_worker(context: Context, step: Step, key: str, caller: _Caller) -> Receipt:
     worker = get_worker()
+    worker.log_event(caller.topic, {"begun": key})
+    with logs.about(**caller.about, step=step.name, partition=key), _heard(worker, caller):
+        return _make(worker, context, step, key, caller.topic)
+
+
+def _heard(worker: Worker, caller: _Caller) -> contextlib.AbstractContextManager[None]:
+    """Let the caller log what is logged here, unless it is this process."""
+    if caller.process == _this_process():
+        return contextlib.nullcontext()
+    return logs.sending(lambda line: worker.log_event(caller.topic, {"line": dict(line)}))
+
+
+def _this_process() -> str:
+    return f"{os.getpid()} on {socket.gethostname()}"
+
+
+def _make(worker: Worker, context: Context, step: Step, key: str, topic: str) -> Receipt:
     task = worker.get_current_task()
+    traffic = Traffic()
+    told: Counter[str] = Counter()
 
     def progress(rows: int) -> None:
-        worker.log_event(topic, rows)
+        so_far = traffic.so_far()
+        worker.log_event(topic, {"advanced": {ROWS: rows, **{kind: so_far[kind] - told[kind] for kind in so_far}}})
+        told.update({kind: so_far[kind] - told[kind] for kind in so_far})
         if is_cancelled(worker, task):
             raise Abandoned(f"{step.name}: nobody waits for {key} any more; its finished slices are kept")
 
     def leases(kind: Literal["media", "api"]) -> Leases:
         from pipelines.commons.leases import DaskLeases
 
-        return DaskLeases(get_client(), kind, context.config.commons())
+        return DaskLeases(get_client(), kind, context.config.commons(), traffic)
 
-    return make_partition(context, step, key, progress, leases, device_of(worker))
+    device = device_of(worker)
+    receipt = make_partition(context, step, key, progress, leases, device)
+    effort = {**receipt.effort, **traffic.so_far()}
+    if step.needs is Needs.GPU and device != "cpu" and not receipt.skipped:
+        effort[GPU_SECONDS] = receipt.seconds
+    return replace(receipt, effort=effort)
 
 
-def run_step(client: Client, context: Context, step: Step) -> Summary:
+def run_step(client: Client, context: Context, step: Step, meter: Meter = SILENT) -> Summary:
     """Make every partition of a step that is not done.
+
+    Args:
+        client: of the cluster.
+        context: what all partitions share.
+        step: which one.
+        meter: is told how it goes.
 
     Raises:
         StageFailed: a partition failed. The others stop after the slice that they are at; what is finished stays.
@@ -67,18 +121,19 @@ def run_step(client: Client, context: Context, step: Step) -> Summary:
     started = time.monotonic()
     keys = list(step.keys(context))
     run = uuid.uuid4().hex
-    topic = f"wit-release-{run}"
+    caller = _Caller(f"wit-release-{run}", _this_process(), logs.named())
     resources = resources_for(client, step.needs)
     receipts: list[Receipt] = []
-    with progress_for(step.name, len(keys)) as progress:
-        client.subscribe_topic(topic, _listener(progress.rows))
+    metered = StepMeter(Under(meter, step.name), len(keys))
+    with logs.about(step=step.name), progress_for(step.name, len(keys)) as progress:
+        client.subscribe_topic(caller.topic, _listener(progress, metered, logs.named()))
         futures = {
             client.submit(
                 _on_worker,
                 context,
                 step,
                 key,
-                topic,
+                caller,
                 key=f"{step.name}-{key}-{run}",
                 pure=False,
                 resources=resources or None,
@@ -93,27 +148,45 @@ def run_step(client: Client, context: Context, step: Step) -> Summary:
                         log.error("%s: unexpected error", step.name, exc_info=error)
                     raise StageFailed(step.name, futures[future], error) from error
                 receipts.append(future.result())
+                metered.done(futures[future])
                 progress.partition()
                 lock.check()
         except BaseException:
             client.cancel(list(futures))
             raise
         finally:
-            client.unsubscribe_topic(topic)
-    return _add_up(step, receipts, time.monotonic() - started)
+            client.unsubscribe_topic(caller.topic)
+        summary = _add_up(step, receipts, time.monotonic() - started)
+    made = sum(receipt.rows for receipt in receipts if not receipt.skipped)
+    metered.end({**summary.effort, ROWS: made}, summary.seconds, summary.worker_seconds)
+    return summary
 
 
-def _listener(rows: Callable[[int], None]) -> Callable[[tuple[float, int]], None]:
-    def listen(event: tuple[float, int]) -> None:
-        rows(event[1])
+def _listener(
+    progress: Progress, metered: StepMeter, about: Mapping[str, str]
+) -> Callable[[tuple[float, dict[str, Any]]], None]:
+    """Hear what tasks tell, in the thread of the client, which knows nothing of what this one's lines are about."""
+
+    def listen(event: tuple[float, dict[str, Any]]) -> None:
+        told = event[1]
+        with logs.about(**about):
+            if "begun" in told:
+                metered.begun(told["begun"])
+            if "advanced" in told:
+                metered.advanced(told["advanced"])
+                progress.rows(told["advanced"][ROWS])
+            if "line" in told:
+                logs.receive(told["line"])
 
     return listen
 
 
 def _add_up(step: Step, receipts: list[Receipt], seconds: float) -> Summary:
     counts: Counter[str] = Counter()
+    effort: Counter[str] = Counter()
     for receipt in receipts:
         counts.update(receipt.counts)
+        effort.update(receipt.effort)  # seconds are no whole numbers
     summary = Summary(
         step=step.name,
         partitions=len(receipts),
@@ -124,10 +197,12 @@ def _add_up(step: Step, receipts: list[Receipt], seconds: float) -> Summary:
         counts=dict(sorted(counts.items())),
         seconds=seconds,
         worker_seconds=sum(receipt.seconds for receipt in receipts),
+        effort={name: round(amount, 3) for name, amount in sorted(effort.items()) if amount},
     )
     log.info(
-        "%s: %d rows (%d made now) in %d partitions (%d stood already), %.1f s%s",
+        "%s: %d rows (%d made now) in %d partitions (%d stood already), %.1f s%s%s",
         *(summary.step, summary.rows, summary.fresh, summary.partitions, summary.skipped, summary.seconds),
         f", {summary.counts}" if summary.counts else "",
+        f", {summary.effort}" if summary.effort else "",
     )
     return summary

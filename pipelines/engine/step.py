@@ -104,6 +104,7 @@ class Task:
         device: where a network may run: auto, or cpu on a worker that offers no GPU.
         counts: what the step counted, for the summary.
         files: what the step wrote into the release.
+        bytes_written: to the store, so far.
 
     """
 
@@ -115,6 +116,7 @@ class Task:
     device: str = "auto"
     counts: Counter[str] = field(default_factory=Counter)
     files: list[Written] = field(default_factory=list)
+    bytes_written: int = 0
 
     @property
     def config(self) -> ReleaseConfig:
@@ -177,6 +179,7 @@ class Task:
         with self.context.store.write(f"{FILES_FOLDER}/{path}") as written:
             yield written
         self.files.append(written)
+        self.bytes_written += written.bytes
 
 
 def _regrouped(file: pq.ParquetFile, columns: list[str], rows: int) -> Iterator[pa.Table]:

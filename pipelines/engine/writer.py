@@ -18,8 +18,9 @@ from pipelines.tables import Table
 class TableWriter:
     """Collects batches, writes whole row groups, and keeps the digests and counts that end up in the metadata."""
 
-    def __init__(self, step: Step, sink: pq.ParquetWriter) -> None:
+    def __init__(self, step: Step, sink: pq.ParquetWriter, written: Written) -> None:
         self._step = step
+        self._written = written
         self._sink = sink
         self._digests = ColumnDigests([name for name in step.writes.schema.names if name not in step.writes.payload])
         self._group = step.slice_rows if isinstance(step, RowStep) else step.row_group
@@ -28,6 +29,11 @@ class TableWriter:
         self.rows = 0
         self.pending = 0
         self.counts: Counter[str] = Counter()
+
+    @property
+    def bytes(self) -> int:
+        """The size of the file, once it is written."""
+        return self._written.bytes
 
     def write(self, batch: pa.RecordBatch | pa.Table) -> None:
         """Add rows; they are cast to the table's schema."""
@@ -71,7 +77,7 @@ class TableWriter:
 def open_writer(store: Store, path: str, step: Step) -> Iterator[TableWriter]:
     """Write a partition of a step's table, whole or not at all."""
     with store.write(path) as written, open_sink(written, step.writes) as sink:
-        yield TableWriter(step, sink)
+        yield TableWriter(step, sink, written)
 
 
 def open_sink(written: Written, table: Table) -> pq.ParquetWriter:

@@ -15,12 +15,8 @@ from tests.engine import steps
 def test_each_gpu_goes_to_one_process_which_sees_no_other() -> None:
     specs = worker_specs(4, ["0", "3"])
     assert [spec["options"].get("resources") for spec in specs.values()] == [{"GPU": 1}, {"GPU": 1}, None, None]
-    assert [spec["options"].get("env") for spec in specs.values()] == [
-        {"CUDA_VISIBLE_DEVICES": "0"},
-        {"CUDA_VISIBLE_DEVICES": "3"},
-        None,
-        None,
-    ]
+    seen = [spec["options"]["env"].get("CUDA_VISIBLE_DEVICES") for spec in specs.values()]
+    assert seen == ["0", "3", None, None]
     assert len(worker_specs(1, ["0", "1"])) == 1
 
 
