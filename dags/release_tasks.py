@@ -14,6 +14,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from pipelines.errors import InputError, ReleaseError, SettingError, ValidationFailed, WitReleaseError
 from pipelines.vision.weights_errors import WeightsError
 from release_links import DataDocsLink, ReleaseLink, ReportLink, link
+from release_metrics import AirflowMeter
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +97,7 @@ def run_stage(name: str, settings_of: SettingsOf, params: Mapping[str, Any], run
     from pipelines.pipeline import run_one
 
     try:
-        return run_one(name, settings_of(params, run_id), run_id)
+        return run_one(name, settings_of(params, run_id), run_id, AirflowMeter())
     except WitReleaseError as error:
         log.error("%s: %s", type(error).__name__, error)
         kind = AirflowFailException if is_permanent(error) else AirflowException

@@ -23,21 +23,24 @@ the machine was down is made up for by one refresh, not by several: there is but
 then the settings of the release that is followed. `WIT_RELEASE_SCHEDULE` replaces the schedule: a cron expression, one
 of Airflow's presets such as `@weekly`, or `none` for refreshes by hand alone.
 
-**Who is told when it fails.** The address in `WIT_RELEASE_ALERTS` gets an e-mail, by Airflow's own connection
-`smtp_default`. A release that was made before stays as it is, and the next run goes on where this one stopped.
+**Who is told when it fails, or is late.** The address in `WIT_RELEASE_ALERTS` gets an e-mail, by Airflow's connection
+`smtp_default`; the connection that `WIT_RELEASE_WEBHOOK` names gets a JSON object posted. Both happen when a run has
+failed, and when it is not done after `WIT_RELEASE_DEADLINE_HOURS` (168, a week; `none`: no deadline), which stops
+nothing. A release that was made before stays as it is, and the next run goes on where this one stopped.
+
+**Who is told when it is done.** What is scheduled on the asset `wit_release`: its event carries version and counts.
 """
 
 import os
 
-from airflow.providers.smtp.notifications.smtp import SmtpNotifier
 from airflow.sdk import DAG
 
+from release_alerts import deadlines, on_failure
 from release_form import refresh_params, refresh_settings
 from release_tasks import DEFAULT_ARGS, stages_of_a_release
 
 SCHEDULE = os.environ.get("WIT_RELEASE_SCHEDULE") or "@monthly"
 BY_HAND = SCHEDULE == "none"
-ALERTS = os.environ.get("WIT_RELEASE_ALERTS")
 
 with DAG(
     dag_id="wit_refresh",
@@ -50,13 +53,8 @@ with DAG(
     is_paused_upon_creation=not BY_HAND,  # a schedule begins when somebody says so
     params=refresh_params(),
     default_args=DEFAULT_ARGS,
-    on_failure_callback=SmtpNotifier(
-        to=ALERTS,
-        subject="wit-release: {{ dag.dag_id }} failed",
-        html_content="The run {{ run_id }} failed; its log says why, and the next run goes on where it stopped.",
-    )
-    if ALERTS
-    else None,
+    on_failure_callback=on_failure() or None,
+    deadline=deadlines() or None,
     tags=["wit", "release", "refresh"],
 ):
     stages_of_a_release(refresh_settings)

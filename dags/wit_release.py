@@ -43,10 +43,14 @@ that.
 
 Progress is in each task's log: partitions done, images per second, time left. XCom carries the release's version and
 counts, nothing else. The event of the asset `wit_release` carries the same for what is to run after a release.
+
+**Who is told when it fails, or takes longer than a week**: those whom `WIT_RELEASE_ALERTS` and `WIT_RELEASE_WEBHOOK`
+name, as for **Refresh the release**.
 """
 
 from airflow.sdk import DAG
 
+from release_alerts import deadlines, on_failure
 from release_form import release_params, release_settings
 from release_tasks import DEFAULT_ARGS, stages_of_a_release
 
@@ -61,6 +65,8 @@ with DAG(
     is_paused_upon_creation=False,
     params=release_params(),
     default_args=DEFAULT_ARGS,
+    on_failure_callback=on_failure() or None,
+    deadline=deadlines() or None,
     tags=["wit", "release"],
 ):
     stages_of_a_release(lambda params, run_id: release_settings(params))

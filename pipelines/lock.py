@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextvars import ContextVar
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import psutil  # type: ignore[import-untyped]
 
@@ -44,6 +44,7 @@ class Owner:
         started: since which moment, in seconds since 1970: numbers are used again.
         alone: no other process takes part in the run, so it ends with this one.
         heartbeat: in seconds since 1970.
+        dashboard: address at which its Dask cluster can be watched now; empty: none.
 
     """
 
@@ -53,6 +54,7 @@ class Owner:
     started: float
     alone: bool
     heartbeat: float
+    dashboard: str = ""
 
     def in_words(self) -> str:
         """Return who it is, for people."""
@@ -115,10 +117,34 @@ def check() -> None:
         raise StoreLocked(f"{heart.store.url} was taken over from run {heart.me.run} by {heart.lost}")
 
 
+@contextlib.contextmanager
+def watched_at(dashboard: str) -> Iterator[None]:
+    """For the time of a ``with`` block, let the lock that this process holds, if any, say where its work is watched."""
+    heart = _HEART.get()
+    if heart is None or not dashboard:
+        yield
+        return
+    heart.say(dashboard)
+    try:
+        yield
+    finally:
+        heart.say("")
+
+
 def is_at_work(store: Store, run: str) -> bool:
     """Say whether a process of a run is at work, or was until just now."""
+    return _at_work(store, run) is not None
+
+
+def dashboard_of(store: Store, run: str) -> str:
+    """Return the address at which a run that is at work can be watched; empty: there is none, or it is not at work."""
+    owner = _at_work(store, run)
+    return owner.dashboard if owner is not None else ""
+
+
+def _at_work(store: Store, run: str) -> Owner | None:
     _, owner = _read(store)
-    return owner is not None and owner.run == run and not owner.is_gone()
+    return owner if owner is not None and owner.run == run and not owner.is_gone() else None
 
 
 def _read(store: Store) -> tuple[str | None, Owner | None]:
@@ -171,18 +197,30 @@ class _Heart(threading.Thread):
         self.store = store
         self.me = me
         self._stopped = threading.Event()
+        self._beating = threading.Lock()
         self.lost = ""
 
     def run(self) -> None:
-        while not self._stopped.wait(BEAT):
+        while not self._stopped.wait(BEAT) and not self.lost:
+            self._beat()
+
+    def say(self, dashboard: str) -> None:
+        """Beat at once, with another address from now on."""
+        with self._beating:
+            self.me = replace(self.me, dashboard=dashboard)
+        self._beat()
+
+    def _beat(self) -> None:
+        with self._beating:
+            if self.lost:
+                return
             try:
                 other = _renew(self.store, self.me)
             except OSError as error:  # the store does not answer now; the lock lasts for some heartbeats more
                 log.warning("heartbeat: %s", error)
-                continue
+                return
             if other is not None:
                 self.lost = other.in_words()
-                return
 
     def stop(self) -> None:
         self._stopped.set()

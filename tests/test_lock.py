@@ -1,5 +1,6 @@
 """Two runs, one store: one of them works, the other is told who does; and a dead owner stands in nobody's way."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -131,3 +132,22 @@ def test_a_process_that_was_killed_on_this_machine_holds_nothing(tmp_path: Path)
             os.kill(other.pid, signal.SIGKILL)
     with held(store, "mine", alone=True):
         pass
+
+
+def test_the_lock_says_where_the_work_can_be_watched_while_there_is_work(store: Store) -> None:
+    with held(store, "manual__1", alone=False, keep=True):
+        assert lock.dashboard_of(store, "manual__1") == ""
+        with lock.watched_at("http://127.0.0.1:8787/status"):
+            assert lock.dashboard_of(store, "manual__1") == "http://127.0.0.1:8787/status"
+            assert lock.dashboard_of(store, "manual__2") == "", "it belongs to its run"
+        assert lock.dashboard_of(store, "manual__1") == ""
+        with lock.watched_at("http://127.0.0.1:8787/status"):
+            pass
+    assert lock.is_at_work(store, "manual__1"), "its next process is expected"
+    assert lock.dashboard_of(store, "manual__1") == ""
+
+
+def test_who_was_killed_is_watched_nowhere(store: Store) -> None:
+    gone = lock.Owner("cli-1", "another machine", 1, 0.0, True, time.time() - lock.EXPIRES - 1, "http://there/status")
+    store.write_json(lock.PATH, dataclasses.asdict(gone))
+    assert lock.dashboard_of(store, "cli-1") == ""

@@ -9,6 +9,7 @@ import contextlib
 import logging
 import os
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from dask.typing import Key
 from distributed import Client, Nanny, Scheduler, SpecCluster, Worker
 from distributed.system import MEMORY_LIMIT
 
-from pipelines import logs
+from pipelines import lock, logs
 from pipelines.config import ReleaseConfig
 from pipelines.engine.step import Needs
 from pipelines.errors import WitReleaseError
@@ -45,7 +46,7 @@ def open_client(config: ReleaseConfig) -> Iterator[Client]:
     address = os.environ.get("DASK_SCHEDULER_ADDRESS")
     if address:
         log.info("using the Dask cluster at %s", address)
-        with Client(address) as client:
+        with Client(address) as client, lock.watched_at(dashboard(client)):
             yield client
         return
     settings = {
@@ -61,8 +62,21 @@ def open_client(config: ReleaseConfig) -> Iterator[Client]:
             silence_logs=logging.CRITICAL,  # errors come back to us and are told there
         ) as cluster,
         Client(cluster) as client,
+        lock.watched_at(dashboard(client)),
     ):
         yield client
+
+
+def dashboard(client: Client) -> str:
+    """Return the address of the cluster's dashboard as Dask's setting ``distributed.dashboard.link`` gives it.
+
+    Empty where there is none: without Bokeh, which the embedded default does not install, as it would cost each task
+    more than a second to load it, a scheduler has no more to show than that it is there.
+    """
+    with contextlib.suppress(KeyError, ValueError):  # a scheduler without an HTTP server; or one that runs no code
+        if client.run_on_scheduler(find_spec, "bokeh"):
+            return str(client.dashboard_link or "")
+    return ""
 
 
 def worker_specs(count: int, gpus: list[str]) -> dict[int, dict[str, Any]]:

@@ -145,7 +145,8 @@ def run_step(client: Client, context: Context, step: Step, meter: Meter = SILENT
                 error = future.exception() if not future.cancelled() else SchedulerLost()
                 if error is not None:
                     if not isinstance(error, WitReleaseError):
-                        log.error("%s: unexpected error", step.name, exc_info=error)
+                        with logs.about(partition=futures[future]):
+                            log.error("%s: unexpected error", step.name, exc_info=error)
                     raise StageFailed(step.name, futures[future], error) from error
                 receipts.append(future.result())
                 metered.done(futures[future])

@@ -8,6 +8,7 @@ import json
 import os
 import re
 from pathlib import Path, PurePosixPath
+from urllib.parse import urlsplit
 
 from pipelines.config import ReleaseConfig
 from pipelines.errors import SettingError
@@ -84,6 +85,19 @@ def release_file(store: Store, version: str, path: str) -> str | None:
         return inside if store.exists(inside) else None
     except OSError:
         return None
+
+
+def web_address(text: str) -> str:
+    """Return an address that a page may link to: of the web, without a password; empty if it is none.
+
+    Whoever can write to the store can write anything into what is read from there.
+    """
+    try:
+        parts = urlsplit(text)
+        plain = parts.scheme in ("http", "https") and bool(parts.hostname) and "@" not in parts.netloc
+    except ValueError:
+        return ""
+    return text if plain and text.isprintable() and " " not in text and "\\" not in text else ""
 
 
 def content_type(path: str) -> tuple[str, bool]:

@@ -1,18 +1,19 @@
 """What the store holds of each release, as the pages show it: state, numbers, verdict, files, times."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from pipelines.errors import ReleaseError
-from pipelines.lock import is_at_work
+from pipelines.lock import dashboard_of, is_at_work
 from pipelines.pipeline import STAGES
 from pipelines.quality.verdict import Verdict, read_verdict
 from pipelines.releases import MANIFEST, Begun, latest, published, read_begun, run_path, versions
 from pipelines.reports.facts import public_name
 from pipelines.store import Store
 from pipelines.tables import Outcome
-from release_pages.places import release_file
+from release_pages.places import release_file, web_address
 from release_pages.states import MEANINGS, State, state_of
 
 _DOCUMENTS = (("report.html", "Report"), ("quality/index.html", "Data Docs"), ("README.md", "Card (README.md)"))
@@ -29,7 +30,9 @@ class StageTime:
         seconds: by the clock.
         worker_seconds: of all workers together.
         rows: that its steps were about.
+        made: those of them that were made then.
         share: of the longest stage, 0 to 1.
+        effort: what else it took, see `Receipt`.
 
     """
 
@@ -37,7 +40,20 @@ class StageTime:
     seconds: float
     worker_seconds: float
     rows: int
+    made: int
     share: float
+    effort: Mapping[str, float]
+
+    @property
+    def rate(self) -> float | None:
+        """Rows made in a second; None where none was made."""
+        return self.made / self.seconds if self.made and self.seconds else None
+
+    @property
+    def gpu_share(self) -> float | None:
+        """Share of the workers' seconds that workers with a GPU spent; None where there was none."""
+        seconds = self.effort.get("gpu_seconds", 0.0)
+        return seconds / self.worker_seconds if seconds and self.worker_seconds else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +68,7 @@ class Entry:
         verdict: None before validation.
         dag_run: the Airflow run that makes it; empty if it is made otherwise.
         seconds: of all stages.
+        dashboard: where the Dask cluster that is at work on it can be watched; empty: nowhere.
 
     """
 
@@ -64,6 +81,7 @@ class Entry:
     change: int | None
     verdict: Verdict | None
     seconds: float
+    dashboard: str
 
     @property
     def released(self) -> int | None:
@@ -142,6 +160,7 @@ def read_entry(store: Store, version: str) -> Entry:
         change=_change(store, version, outcomes),
         verdict=verdict,
         seconds=sum(time.seconds for time in _times(records)),
+        dashboard=web_address(dashboard_of(store, begun.run)),
     )
 
 
@@ -216,12 +235,22 @@ def _change(store: Store, version: str, outcomes: Mapping[str, int]) -> int | No
 
 
 def _times(records: Mapping[str, Mapping[str, Any]]) -> list[StageTime]:
+    keys = ("seconds", "worker_seconds", "rows", "fresh")
     sums = {
-        name: tuple(sum(step[key] for step in record["steps"]) for key in ("seconds", "worker_seconds", "rows"))
-        for name, record in records.items()
+        name: [sum(step.get(key, 0) for step in record["steps"]) for key in keys] for name, record in records.items()
     }
-    longest = max((seconds for seconds, _, _ in sums.values()), default=0.0) or 1.0
-    return [StageTime(name, *numbers, share=numbers[0] / longest) for name, numbers in sums.items()]
+    longest = max((numbers[0] for numbers in sums.values()), default=0.0) or 1.0
+    return [
+        StageTime(name, seconds, worker_seconds, rows, made, seconds / longest, _effort(records[name]["steps"]))
+        for name, (seconds, worker_seconds, rows, made) in sums.items()
+    ]
+
+
+def _effort(steps: list[dict[str, Any]]) -> Mapping[str, float]:
+    effort: Counter[str] = Counter()
+    for step in steps:
+        effort.update(step.get("effort", {}))  # records of earlier versions have none
+    return effort
 
 
 def _files(store: Store, version: str, manifest: Mapping[str, Any]) -> dict[str, list[Listed]]:

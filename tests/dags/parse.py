@@ -40,6 +40,11 @@ def describe(dag) -> dict:
         "cron": getattr(dag.timetable, "expression", None),
         "catchup": dag.catchup,
         "max_active_runs": dag.max_active_runs,
+        "told": [type(notifier).__name__ for notifier in dag.on_failure_callback or []],
+        "deadlines": [
+            [alert.callback.path.rpartition(".")[2], alert.interval.total_seconds() / 3600]
+            for alert in dag.deadline or []
+        ],
         "params": {
             name: {"default": param.value, "description": param.description, "schema": param.schema}
             for name, param in ((name, dag.params.get_param(name)) for name in dag.params)

@@ -59,9 +59,28 @@ def test_the_schedule_is_a_setting(tmp_path: Path) -> None:
     assert found["dags"]["wit_refresh"]["cron"] == "0 4 * * 1"
 
 
-def test_an_address_for_alerts_is_no_obstacle_to_reading_the_dag(tmp_path: Path) -> None:
-    found = parse(str(tmp_path), WIT_RELEASE_ALERTS="steward@example.org")
-    assert found["errors"] == {}
+def test_whom_the_environment_names_is_told_of_failures_and_of_missed_deadlines(tmp_path: Path, found: Found) -> None:
+    named = {"WIT_RELEASE_ALERTS": "steward@example.org", "WIT_RELEASE_WEBHOOK": "wit_webhook"}
+    both = parse(str(tmp_path), **named)
+    assert both["errors"] == {}
+    for name, dag in both["dags"].items():
+        assert dag["told"] == ["SmtpNotifier", "HttpNotifier"], name
+        assert dag["deadlines"] == [["SmtpNotifier", 168], ["HttpNotifier", 168]], name
+        assert (found["dags"][name]["told"], found["dags"][name]["deadlines"]) == ([], []), name
+
+
+def test_the_deadline_is_a_setting_and_nonsense_is_refused_by_name(tmp_path: Path) -> None:
+    webhook = {"WIT_RELEASE_WEBHOOK": "wit_webhook"}
+    hours = {
+        text: parse(str(tmp_path), **webhook, WIT_RELEASE_DEADLINE_HOURS=text)["dags"]["wit_refresh"]["deadlines"]
+        for text in ("1.5", "none")
+    }
+    assert hours == {"1.5": [["HttpNotifier", 1.5]], "none": []}
+    errors = parse(str(tmp_path), **webhook, WIT_RELEASE_DEADLINE_HOURS="soon")["errors"]
+    assert all(
+        'WIT_RELEASE_DEADLINE_HOURS=soon: must be a number of hours, or "none"' in text for text in errors.values()
+    )
+    assert len(errors) == 2
 
 
 def test_the_form_asks_only_what_may_differ(refresh_dag: Found) -> None:

@@ -18,6 +18,7 @@ from pipelines.demo.processes import members
 from pipelines.demo.server import DemoCommons
 from pipelines.pipeline import STAGES
 from tests.dags.parse import ROOT
+from tests.dags.receivers import Metrics, Webhook, statsd, webhook
 from tests.stages.making import url_of, write_wit
 
 DAG = "wit_release"
@@ -35,6 +36,8 @@ class Running:
     api: AirflowApi
     settings: dict[str, Any]
     state: Path
+    metrics: Metrics
+    webhook: Webhook
 
     def run(self, dag: str = DAG, **settings: Any) -> str:
         """Run a DAG to its end, and return the run's id."""
@@ -64,10 +67,17 @@ def make_commons(folder: Path) -> None:
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WIT_RELEASE_SCHEDULE", "none")  # no refresh but those that the tests start
-        yield from start(tmp_path_factory)
+        with statsd() as metrics, webhook() as hook:
+            patch.setenv("AIRFLOW__METRICS__STATSD_ON", "True")
+            patch.setenv("AIRFLOW__METRICS__STATSD_HOST", "127.0.0.1")
+            patch.setenv("AIRFLOW__METRICS__STATSD_PORT", str(metrics.port))
+            patch.setenv("AIRFLOW_CONN_WIT_WEBHOOK", json.dumps({"conn_type": "http", "host": hook.url}))
+            patch.setenv("WIT_RELEASE_WEBHOOK", "wit_webhook")
+            patch.setenv("WIT_RELEASE_DEADLINE_HOURS", "0.0005")  # every run is late
+            yield from start(tmp_path_factory, metrics, hook)
 
 
-def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+def start(tmp_path_factory: pytest.TempPathFactory, metrics: Metrics, hook: Webhook) -> Iterator[Running]:
     folder = tmp_path_factory.mktemp("airflow")
     make_commons(folder / "commons")
     caption = "caption_reference_description"
@@ -91,7 +101,7 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         api.wait_for_dag(REFRESH)
         sessions = AirflowState(folder / "state").sessions()
         assert members(sessions)
-        yield Running(airflow, api, settings, folder / "state")
+        yield Running(airflow, api, settings, folder / "state", metrics, hook)
     assert members(sessions) == [], "something of Airflow is left running"
     assert AirflowState(folder / "state").sessions() == []
 
@@ -137,6 +147,38 @@ def test_a_tasks_log_shows_its_progress(running: Running, release: str) -> None:
     assert "2 of 2 partitions" in said[-1]
 
 
+def test_lines_of_a_tasks_log_say_what_they_are_about(running: Running, release: str) -> None:
+    mine = [entry for entry in running.log(release, "fetch_images") if "pipelines.engine" in entry.get("logger", "")]
+    about = {(entry.get("release"), entry.get("stage"), entry.get("step")) for entry in mine}
+    assert about == {("2026.01.01", "fetch_images", "pixels")}
+
+
+def test_the_numbers_of_a_run_are_metrics_of_airflow(running: Running, release: str) -> None:
+    """A real StatsD server has the same numbers as the store, summed up over the runs that this Airflow has made."""
+    records = Path(running.settings["store"]).glob("runs/*/stages/fetch_images.json")
+    steps = [json.loads(record.read_text())["steps"][0] for record in records]
+    name = "airflow.wit_release.fetch_images.pixels"
+    counters = running.metrics.counters
+    for kind in ("requests", "bytes_received", "bytes_written"):
+        total = sum(step["effort"].get(kind, 0) for step in steps)
+        assert total > 0, kind
+        running.until(lambda kind=kind, total=total: counters[f"{name}.{kind}"] == total)
+    assert counters[f"{name}.rows"] >= len(NAMES)
+    assert running.metrics.gauges[f"{name}.partitions_done"][-1] == 2
+    assert running.metrics.gauges[f"{name}.partitions_pending"][-1] == 0
+    assert running.metrics.gauges[f"{name}.rows_per_second"][0] > 0
+    for stage in STAGES:
+        assert max(running.metrics.times[f"airflow.wit_release.{stage}.duration"]) > 0
+
+
+def test_a_run_that_is_late_is_told_to_the_webhook_and_goes_on(running: Running, release: str) -> None:
+    running.until(lambda: bool(running.webhook.told("late", release)))
+    (message,) = running.webhook.told("late", release)
+    assert message["dag"] == DAG
+    assert message["deadline"].startswith("20")
+    assert running.webhook.told("failed", release) == []
+
+
 def test_a_refresh_follows_the_release_and_takes_over_its_settings(running: Running, release: str) -> None:
     """The short form names the store; the long one of the first release is not filled in again."""
     run = running.run(REFRESH, store=running.settings["store"])
@@ -159,8 +201,21 @@ def test_a_refresh_follows_the_release_and_takes_over_its_settings(running: Runn
     assert event["extra"]["version"] == version
 
 
-def test_a_published_release_is_refused_at_once_and_the_log_says_why(running: Running, release: str) -> None:
-    again = running.run()
+@pytest.fixture(scope="module")
+def again(running: Running, release: str) -> str:
+    """Give a run that wants to make the same release again."""
+    return running.run()
+
+
+def test_a_run_that_fails_is_told_to_the_webhook(running: Running, again: str) -> None:
+    running.until(lambda: bool(running.webhook.told("failed", again)))
+    (message,) = running.webhook.told("failed", again)
+    assert message["dag"] == DAG
+    assert "fail" in message["reason"]
+    assert running.webhook.url.rpartition("/")[2] not in json.dumps(running.log(again, "pull_rows"))
+
+
+def test_a_published_release_is_refused_at_once_and_the_log_says_why(running: Running, again: str) -> None:
     first, *others = sorted(running.api.tasks(DAG, again), key=lambda task: STAGES.index(task.task))
     assert (first.state, first.attempt) == ("failed", 1)
     assert {task.state for task in others} == {"upstream_failed"}

@@ -1,10 +1,12 @@
 """The cluster on this machine: so many processes, a GPU for each of the first, and none for the others."""
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from distributed import Client
 
+from pipelines import lock
 from pipelines.engine import cluster
 from pipelines.engine.cluster import device_of, open_client, resources_for, visible_gpus, worker_specs
 from pipelines.engine.step import Needs
@@ -43,7 +45,8 @@ def test_the_embedded_cluster_runs_a_step_on_its_gpu_worker(
     """A real cluster of processes on a machine that says that it has a GPU."""
     monkeypatch.setattr(cluster, "visible_gpus", lambda: ["0"])
     monkeypatch.delenv("DASK_SCHEDULER_ADDRESS", raising=False)
-    with open_client(steps.context(store, workers=2).config) as client:
+    with lock.held(store, "manual__1", alone=True), open_client(steps.context(store, workers=2).config) as client:
+        assert find_spec("bokeh") or lock.dashboard_of(store, "manual__1") == "", "nothing to show without Bokeh"
         client.wait_for_workers(2, timeout=60)
         assert resources_for(client, Needs.CPU) == {}
         assert resources_for(client, Needs.GPU) == {"GPU": 1}

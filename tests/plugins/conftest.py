@@ -39,7 +39,8 @@ def judge(store: Store, version: str, counts: dict[str, int], *failed: Judgement
 
 
 def stage(store: Store, version: str, name: str, seconds: float, **counts: int) -> None:
-    step = {"step": name, "seconds": seconds, "worker_seconds": 2 * seconds, "rows": 7}
+    effort = {"bytes_written": 4_200_000, "requests": 1007, "retries": 3, "lease_wait_seconds": 61.0}
+    step = {"step": name, "seconds": seconds, "worker_seconds": 2 * seconds, "rows": 7, "fresh": 6, "effort": effort}
     store.write_json(run_path(version, f"stages/{name}.json"), {"stage": name, "counts": counts, "steps": [step]})
 
 

@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 
 from pipelines import lock
 from pipelines.engine.step import release_path
-from pipelines.releases import MANIFEST
+from pipelines.releases import MANIFEST, run_path
 from pipelines.store import Store
 from tests.plugins.conftest import FAILED, NEW, OLD, RUNNING, WAITING
 
@@ -69,6 +69,38 @@ def test_a_release_whose_run_was_killed_is_not_called_running(steward: TestClien
     shelf.remove(lock.PATH)
     assert f"{RUNNING} stopped next: describe_files" in read(steward, "/")
     assert "nobody is at work on it" in read(steward, f"/release/{RUNNING}/")
+
+
+def test_what_the_stages_took_is_shown(steward: TestClient, shelf: Store) -> None:
+    page = read(steward, f"/release/{NEW}/")
+    assert "pull_rows 2.0 4.0 7 6 3.0" in page
+    assert "pull_rows 4.2 MB 0 bytes 1,007 3 0 1 min 01 s –" in page
+    old = {"step": "pull_rows", "seconds": 1.0, "worker_seconds": 1.0, "rows": 7}
+    shelf.write_json(run_path(NEW, "stages/pull_rows.json"), {"counts": {}, "steps": [old]})
+    assert "pull_rows 0 bytes" in read(steward, f"/release/{NEW}/"), "a record that knows nothing of it"
+
+
+@pytest.mark.parametrize("address", ["/", f"/release/{RUNNING}/"])
+def test_the_dashboard_of_dask_is_linked_while_a_run_is_at_work(
+    steward: TestClient, shelf: Store, address: str
+) -> None:
+    assert "dashboard" not in steward.get(address).text
+    with lock.held(shelf, f"manual__{RUNNING}", alone=False, keep=True):
+        with lock.watched_at('https://dask.example:8787/status?a=1&b="2"'):
+            page = steward.get(address).text
+        assert page.count("Dask’s dashboard</a>") == 1
+        link = 'target="_blank" rel="noopener noreferrer" href="https://dask.example:8787/status?a=1&amp;b=&#34;2&#34;"'
+        assert link in page
+        assert "dashboard" not in steward.get(address).text, "between two tasks there is nothing to watch"
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["javascript:alert(1)", "data:text/html,x", "//dask.example/", "https://me:secret@dask.example/", "http://a b/"],
+)
+def test_what_is_no_address_of_the_web_is_not_linked(steward: TestClient, shelf: Store, address: str) -> None:
+    with lock.held(shelf, f"manual__{RUNNING}", alone=False, keep=True), lock.watched_at(address):
+        assert "dashboard" not in steward.get(f"/release/{RUNNING}/").text
 
 
 def test_a_release_that_is_being_made_has_a_page(steward: TestClient) -> None:
