@@ -3,7 +3,7 @@
 ``WIT_RELEASE_ALERTS`` is an e-mail address, and Airflow's connection ``smtp_default`` sends to it.
 ``WIT_RELEASE_WEBHOOK`` is the name of a connection of type HTTP: a JSON object is posted to the URL that it holds, so
 the URL stays among Airflow's secrets. ``WIT_RELEASE_DEADLINE_HOURS`` is how long a run may take before they are told as
-well. Without an address and without a connection nobody is told.
+well. Without an address and without a connection (or with ``none``), nobody is told.
 """
 
 import datetime
@@ -66,13 +66,18 @@ def deadlines() -> list[DeadlineAlert]:
 
 def _notifiers(message: dict[str, str]) -> list[tuple[type[BaseNotifier], dict[str, Any]]]:
     found: list[tuple[type[BaseNotifier], dict[str, Any]]] = []
-    if address := os.environ.get(ADDRESS):
+    if address := _named(ADDRESS):
         subject = f"wit-release: {message['dag']} {message['event']}"
         lines = "".join(f"<p>{name.replace('_', ' ')}: {text}</p>" for name, text in message.items())
         found.append((SmtpNotifier, {"to": address, "subject": subject, "html_content": lines}))
-    if connection := os.environ.get(WEBHOOK):
+    if connection := _named(WEBHOOK):
         found.append((HttpNotifier, {"http_conn_id": connection, "json": message}))
     return found
+
+
+def _named(variable: str) -> str:
+    value = os.environ.get(variable, "").strip()
+    return "" if value == "none" else value
 
 
 def _hours() -> float:

@@ -69,6 +69,11 @@ def test_whom_the_environment_names_is_told_of_failures_and_of_missed_deadlines(
         assert (found["dags"][name]["told"], found["dags"][name]["deadlines"]) == ([], []), name
 
 
+def test_nobody_can_be_named(tmp_path: Path) -> None:
+    found = parse(str(tmp_path), WIT_RELEASE_ALERTS="none", WIT_RELEASE_WEBHOOK="")
+    assert [dag["told"] for dag in found["dags"].values()] == [[]] * len(found["dags"])
+
+
 def test_the_deadline_is_a_setting_and_nonsense_is_refused_by_name(tmp_path: Path) -> None:
     webhook = {"WIT_RELEASE_WEBHOOK": "wit_webhook"}
     hours = {
