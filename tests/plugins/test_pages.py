@@ -84,14 +84,14 @@ def test_what_the_stages_took_is_shown(steward: TestClient, shelf: Store) -> Non
 def test_the_dashboard_of_dask_is_linked_while_a_run_is_at_work(
     steward: TestClient, shelf: Store, address: str
 ) -> None:
-    assert "dashboard" not in steward.get(address).text
+    assert "Dask’s" not in steward.get(address).text
     with lock.held(shelf, f"manual__{RUNNING}", alone=False, keep=True):
         with lock.watched_at('https://dask.example:8787/status?a=1&b="2"'):
             page = steward.get(address).text
         assert page.count("Dask’s dashboard</a>") == 1
         link = 'target="_blank" rel="noopener noreferrer" href="https://dask.example:8787/status?a=1&amp;b=&#34;2&#34;"'
         assert link in page
-        assert "dashboard" not in steward.get(address).text, "between two tasks there is nothing to watch"
+        assert "Dask’s" not in steward.get(address).text, "between two tasks there is nothing to watch"
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_the_dashboard_of_dask_is_linked_while_a_run_is_at_work(
 )
 def test_what_is_no_address_of_the_web_is_not_linked(steward: TestClient, shelf: Store, address: str) -> None:
     with lock.held(shelf, f"manual__{RUNNING}", alone=False, keep=True), lock.watched_at(address):
-        assert "dashboard" not in steward.get(f"/release/{RUNNING}/").text
+        assert "Dask’s" not in steward.get(f"/release/{RUNNING}/").text
 
 
 def test_a_release_that_is_being_made_has_a_page(steward: TestClient) -> None:
