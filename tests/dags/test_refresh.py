@@ -69,25 +69,6 @@ def test_whom_the_environment_names_is_told_of_failures_and_of_missed_deadlines(
         assert (found["dags"][name]["told"], found["dags"][name]["deadlines"]) == ([], []), name
 
 
-def test_nobody_can_be_named(tmp_path: Path) -> None:
-    found = parse(str(tmp_path), WIT_RELEASE_ALERTS="none", WIT_RELEASE_WEBHOOK="")
-    assert [dag["told"] for dag in found["dags"].values()] == [[]] * len(found["dags"])
-
-
-def test_the_deadline_is_a_setting_and_nonsense_is_refused_by_name(tmp_path: Path) -> None:
-    webhook = {"WIT_RELEASE_WEBHOOK": "wit_webhook"}
-    hours = {
-        text: parse(str(tmp_path), **webhook, WIT_RELEASE_DEADLINE_HOURS=text)["dags"]["wit_refresh"]["deadlines"]
-        for text in ("1.5", "none")
-    }
-    assert hours == {"1.5": [["HttpNotifier", 1.5]], "none": []}
-    errors = parse(str(tmp_path), **webhook, WIT_RELEASE_DEADLINE_HOURS="soon")["errors"]
-    assert all(
-        'WIT_RELEASE_DEADLINE_HOURS=soon: must be a number of hours, or "none"' in text for text in errors.values()
-    )
-    assert len(errors) == 2
-
-
 def test_the_form_asks_only_what_may_differ(refresh_dag: Found) -> None:
     assert set(refresh_dag["params"]) == {"base", "wit_files", "accept", "store"}
     assert refresh_dag["params"]["wit_files"]["default"] == []
