@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import zip_longest
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -130,7 +130,7 @@ class Task:
         """Stream an input of this partition in batches of at most `rows`, with just the declared columns."""
         reads = self._input(table)
         with self.context.store.open(table_path(table.name, self.key)) as file:
-            yield from pq.ParquetFile(file, pre_buffer=False).iter_batches(batch_size=rows, columns=[*reads.columns])
+            yield from _stream(file, rows, [*reads.columns])
 
     def aligned(self, tables: Sequence[Table], rows: int) -> Iterator[pa.Table]:
         """Stream inputs that have the same images in the same order, their declared columns side by side.
@@ -147,7 +147,7 @@ class Task:
             for table in tables:
                 file = stack.enter_context(self.context.store.open(table_path(table.name, self.key)))
                 columns = list(dict.fromkeys([KEY, *self._input(table).columns]))
-                streams.append(_regrouped(pq.ParquetFile(file, pre_buffer=False), columns, rows))
+                streams.append(_regrouped(file, columns, rows))
             for parts in zip_longest(*streams):
                 keys = [None if part is None else part.column(KEY) for part in parts]
                 joined = parts[0]
@@ -182,10 +182,18 @@ class Task:
         self.bytes_written += written.bytes
 
 
-def _regrouped(file: pq.ParquetFile, columns: list[str], rows: int) -> Iterator[pa.Table]:
+def _stream(file: IO[bytes], rows: int, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    """Read a table in batches of at most so many rows, in this thread.
+
+    The engine gives each core a partition; threads of Arrow's would only take memory, a heap for each of them.
+    """
+    yield from pq.ParquetFile(file, pre_buffer=False).iter_batches(batch_size=rows, columns=columns, use_threads=False)
+
+
+def _regrouped(file: IO[bytes], columns: list[str], rows: int) -> Iterator[pa.Table]:
     """Read a file in tables of exactly so many rows, whatever its row groups are."""
     held: pa.Table | None = None
-    for batch in file.iter_batches(batch_size=rows, columns=columns):
+    for batch in _stream(file, rows, columns):
         table = pa.Table.from_batches([batch]).select(columns)
         held = table if held is None else pa.concat_tables([held, table])
         while held.num_rows >= rows:

@@ -1,7 +1,7 @@
 """embed_images: the 2048 features of each released picture; and the files in which all of an image is joined."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -19,15 +19,19 @@ from pipelines.tables import (
     PIXELS,
     ROWS,
 )
-from pipelines.vision.embedding import Embedder, load_embedder
 from pipelines.vision.once import once
 from pipelines.vision.weights import weights_digest
+
+if TYPE_CHECKING:
+    from pipelines.vision.embedding import Embedder
 
 _ROWS = 256  # rows of text in memory at a time: some 5 MB
 
 
 @once
-def _embedder(model: str, device: str, stand_in: bool) -> Embedder:
+def _embedder(model: str, device: str, stand_in: bool) -> "Embedder":
+    from pipelines.vision.embedding import load_embedder  # torch: writing files does without its 200 MB
+
     return load_embedder(model, device=device, stand_in=stand_in)
 
 
