@@ -78,6 +78,18 @@ def test_a_dag_imports_nothing_heavy_when_it_is_parsed(path: Path) -> None:
     assert [name for name in imports(path, at_module_level=True) if within(name, *HEAVY)] == []
 
 
+@pytest.mark.parametrize("path", modules("pipelines/stages"), ids=name_of)
+def test_a_stage_loads_torch_only_when_it_runs_a_network(path: Path) -> None:
+    """A worker that only writes files, and every command line, does without its 200 MB and its second."""
+    known = {name_of(module): module for module in modules("pipelines")}
+    seen, waiting = {name_of(path)}, [path]
+    while waiting:
+        for name in set(imports(waiting.pop(), at_module_level=True)) - seen:
+            seen.add(name)
+            waiting += [known[name]] if name in known else []
+    assert [name for name in seen if within(name, "torch", "retinaface")] == []
+
+
 def test_there_are_no_import_circles() -> None:
     known = {name_of(path): path for path in modules("pipelines")}
     graph = {
