@@ -55,7 +55,7 @@ details { font-size: .9rem; max-width: 30rem; } summary { color: var(--quiet); c
   .plots { gap: 1.25rem 2rem; grid-template-columns: 1fr 1fr; }
   .mosaic { gap: 1rem; grid-template-columns: repeat(4, 1fr); } .mosaic img { height: 8rem; }
 }
-@page { margin: 15mm; @bottom-right { color: #444; content: counter(page) " / " counter(pages); font: 8pt sans-serif; } }
+@page { margin: 15mm; @bottom-right { content: counter(page) " / " counter(pages); font: 8pt sans-serif; } }
 """
 
 TEMPLATE = """{% macro mosaic(pictures) %}

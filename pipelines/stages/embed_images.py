@@ -1,8 +1,8 @@
 """embed_images: the 2048 features of each released picture; and the files in which all of an image is joined.
 
-Pictures are decoded here once more, after detect_faces: one pass over both would save a third of a millisecond of a core
-for each, which a GPU's worker has to spare while its GPU computes (tests/benchmarks/RESULTS.md, One pass or two), and it
-would embed what faces, and deletion candidates that are read days later, keep out of the release.
+Pictures are decoded here once more, after detect_faces: one pass over both would save a third of a millisecond of a
+core for each, which a GPU's worker has to spare while its GPU computes (tests/benchmarks/RESULTS.md, One pass or two),
+and would embed what faces, and deletion candidates that are read days later, keep out of the release.
 """
 
 from collections.abc import Mapping
