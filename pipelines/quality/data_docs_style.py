@@ -22,5 +22,5 @@ td ul { color: CanvasText; font-size: .85rem; }
 .modal, .btn, .btn-group, .card:has(.btn-group), a[data-toggle=collapse], [hidden], .cooltip .top {
   display: none !important;
 }
-@media print { nav { display: none; } }
+@media print { nav { display: none; } tr, .alert { break-inside: avoid; } h1, h5, h6 { break-after: avoid; } }
 """

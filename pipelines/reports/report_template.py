@@ -50,7 +50,8 @@ details { font-size: .9rem; max-width: 30rem; } summary { color: var(--quiet); c
   :root { color-scheme: light; --back: #fff; --text: #000; --quiet: #444; --line: #bbb; --soft: #fff; --mark: #2f6fb7;
     --good: #1a6f37; --warn: #7a4d00; --bad: #b3261e; }
   body { font-size: 10pt; } main { max-width: none; padding: 0; }
-  h2, h3, h2 + p { break-after: avoid; } figure, tr, .note { break-inside: avoid; } details { display: none; }
+  h2 { margin: 1.25rem 0 .5rem; padding-top: .75rem; } h2, h3, h2 + p { break-after: avoid; }
+  figure, table, .note { break-inside: avoid; } details { display: none; }
   header a::after { content: " (" attr(href) ")"; }
   .plots { gap: 1.25rem 2rem; grid-template-columns: 1fr 1fr; }
   .mosaic { gap: 1rem; grid-template-columns: repeat(4, 1fr); } .mosaic img { height: 8rem; }
