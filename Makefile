@@ -4,6 +4,8 @@
 # make test-cluster  the tests of a deployment: Postgres, S3, Airflow, a Dask cluster; needs Postgres' programs
 # make stop    stop what a killed demo or ui left behind
 # make spark-env  an environment for the test with PySpark, which needs Java
+# make audit   known vulnerabilities of what the lock pins (needs the internet)
+# make sbom    what the images are made of, as CycloneDX: build/sbom.json
 # make clean   remove what make made: .venv, .airflow, build and the demo's store
 
 VENV := .venv
@@ -12,13 +14,16 @@ SYSTEM_PYTHON ?= $(shell command -v python3.11 || command -v python3)
 # uv does not read pip's configuration; pip, which does, is the way where uv finds no index.
 FIND_LINKS := $(if $(PIP_FIND_LINKS),$(addprefix --find-links ,$(PIP_FIND_LINKS)))
 INSTALLED := $(VENV)/.installed
+AUDIT := pip-audit==2.10.1
+PINS := requirements.lock docker/requirements-worker.txt
+SBOM ?= build/sbom.json
 SPARK := pyspark==4.3.0 pillow==13.0.0
 
 # Airflow and Dask start many processes; without compiled modules each of them takes twice as long to begin.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo ui test test-cluster check format stop airflow-env spark-env clean
+.PHONY: help install demo ui test test-cluster check format stop airflow-env spark-env audit sbom clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -57,6 +62,19 @@ build/spark/.installed: $(INSTALLED)
 	@$(VENV)/bin/uv pip install --quiet --python build/spark/bin/python $(FIND_LINKS) $(SPARK) \
 	|| build/spark/bin/python -m pip install -qq $(SPARK)
 	@touch $@
+
+# It knows nothing of our versions and needs none of them: an environment of its own. What it cannot look up fails it.
+audit: $(INSTALLED)
+	@test -x build/audit/bin/pip-audit || { $(PYTHON) -m venv --clear build/audit && build/audit/bin/python -m pip install -qq $(AUDIT); }
+	@build/audit/bin/pip-audit --strict --no-deps --disable-pip --progress-spinner off $(addprefix --requirement ,$(PINS)) \
+	|| { echo "audit: not passed. Either a vulnerability is listed above, or a package could not be looked up, for which" \
+	  "pypi.org must be reachable: then nothing is known." >&2; exit 1; }
+
+sbom: $(INSTALLED)
+	@mkdir -p $(dir $(SBOM))
+	@cat $(PINS) | $(VENV)/bin/cyclonedx-py requirements --pyproject pyproject.toml --mc-type application \
+	  --output-reproducible --no-validate --output-file $(SBOM) -
+	@echo "$(SBOM): everything that the images can hold, and the tests"
 
 test: $(INSTALLED)
 	@$(PYTHON) -m pytest

@@ -198,9 +198,20 @@ def test_only_what_needs_the_store_has_its_keys():
 
 
 def test_login_is_required():
-    for path in COMPOSE:
-        assert "ALL_ADMINS" not in path.read_text("utf-8")
-    assert "all_admins" not in (ROOT / "airflow.cfg").read_text("utf-8")
+    """Airflow can be told that everybody is an administrator: nothing of ours tells it so, the demo included."""
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    ours = [ROOT / name for name in listed if not name.startswith("tests/") and not name.endswith(".md")]
+    assert {*COMPOSE, ROOT / "airflow.cfg"} <= set(ours)
+    telling = [path.name for path in ours if b"all_admins" in path.read_bytes().lower()]
+    assert telling == []
+
+
+def test_secrets_of_inputs_reach_just_those_who_read_inputs():
+    readers = {name for name, service in services(BASE).items() if "env_file" in service}
+    assert readers == {"airflow-scheduler", "dask-worker"}
+    for name in readers:
+        assert services(BASE)[name]["env_file"] == [{"path": "./inputs.env", "required": False}]
+    assert "inputs.env" in (DOCKER / ".gitignore").read_text("utf-8").splitlines()
 
 
 @pytest.mark.parametrize(("path", "name"), SERVICES, ids=IDS)
@@ -283,14 +294,16 @@ def test_the_demos_defaults_name_the_demos_services():
         assert any(mount.split(":")[1] == str(Path(folder).parent) for mount in demo[reader]["volumes"])
 
 
+def _says(command: list[str]) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout
+
+
 def _implementation(folder: Path) -> tuple[list[str], dict[str, str]]:
     """An implementation of Compose that can read its files here; podman-compose does so without a container engine."""
     environment = dict(os.environ)
-    if (
-        shutil.which("docker")
-        and subprocess.run(["docker", "compose", "version"], capture_output=True, check=False).returncode == 0
-    ):
-        return ["docker", "compose"], environment
+    for docker in (["docker", "compose"], ["docker-compose"]):
+        if shutil.which(docker[0]) and _says([*docker, "version"]).startswith("Docker Compose version v2"):
+            return docker, environment
     found = shutil.which("podman-compose", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     if found is None:
         pytest.skip("neither docker's compose plugin nor podman-compose is installed (pip install podman-compose)")
