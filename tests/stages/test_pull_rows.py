@@ -11,7 +11,7 @@ from pipelines.commons.names import partition_of
 from pipelines.engine.run import run_step
 from pipelines.engine.step import Context
 from pipelines.errors import StageFailed
-from pipelines.stages.pull_rows import STEPS
+from pipelines.stages.pull_rows import _RANGE_IMAGES, STEPS
 from pipelines.store import Store
 from pipelines.tables import IMAGES, ROWS
 from tests.stages.making import context, read_table, url_of, write_wit
@@ -89,6 +89,22 @@ def test_every_row_is_in_the_partition_of_its_image(client: Client, store: Store
             found = pq.read_table(file).to_pylist()
         assert {partition_of(image["name"], 4) for image in found} <= {index}
         assert [image["image_url"] for image in found] == sorted(image["image_url"] for image in found)
+
+
+def test_a_crowded_partition_is_sorted_range_by_range_and_loses_nothing(
+    client: Client, store: Store, tmp_path: Path
+) -> None:
+    count = _RANGE_IMAGES + 500
+    rows = [
+        {"image_url": url_of(f"P{number}.jpg"), "language": language, **caption}
+        for language, caption in (("nn", {}), ("cy", {CAPTION: "x"}))
+        for number in range(count)
+    ]
+    this = context(store, write_wit(tmp_path / "a.tsv", *rows), partitions=1)
+    pull(client, this)
+    found = read_table(this, ROWS).select(["image_url", "language"]).to_pylist()
+    assert [tuple(row.values()) for row in found] == sorted((row["image_url"], row["language"]) for row in rows)
+    assert read_table(this, IMAGES).column("image_url").to_pylist() == sorted({row["image_url"] for row in rows})
 
 
 def test_bad_rows_are_quarantined_with_file_and_line(client: Client, store: Store, tmp_path: Path) -> None:
