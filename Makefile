@@ -1,6 +1,6 @@
 # make demo    install, and make a release on this machine, with Airflow and a small Commons
 # make ui      keep both running, for a browser
-# make test    the tests        make check    lint and types
+# make test    the tests        make check    lint and types        make test JOBS=2    two at a time
 # make test-cluster  the tests of a deployment: Postgres, S3, Airflow, a Dask cluster; needs Postgres' programs
 # make stop    stop what a killed demo or ui left behind
 # make spark-env  an environment for the test with PySpark, which needs Java
@@ -77,7 +77,7 @@ sbom: $(INSTALLED)
 	@echo "$(SBOM): everything that the images can hold, and the tests"
 
 test: $(INSTALLED)
-	@$(PYTHON) -m pytest
+	@$(PYTHON) -m pytest $(if $(JOBS),--numprocesses $(JOBS) --dist loadgroup --no-loadscope-reorder)
 
 test-cluster: $(INSTALLED)
 	@$(PYTHON) -m pytest tests/cluster

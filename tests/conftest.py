@@ -1,4 +1,8 @@
-"""What tests share: one Dask client, and a store in a temporary folder."""
+"""What tests share: one Dask client, and a store in a temporary folder; and who runs beside whom.
+
+Most tests wait for processes, so several may run at a time: ``make test JOBS=2``. The tests of a file stay together, as
+they share what it made. Those that start an Airflow are one after another, and begin first, as they take longest.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +13,20 @@ from distributed import Client
 from pipelines.engine.step import Context
 from pipelines.store import Store
 from tests.published import commons, make
+
+TESTS = Path(__file__).resolve().parent
+AIRFLOW = ("browser/", "dags/test_run.py", "dags/test_crash.py")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Name the group of each test; see pytest-xdist's ``--dist loadgroup``."""
+    if not hasattr(config, "workerinput"):
+        return  # one test at a time
+    files = [item.path.relative_to(TESTS).as_posix() for item in items]
+    for item, file in zip(items, files, strict=True):
+        item.add_marker(pytest.mark.xdist_group("airflow" if file.startswith(AIRFLOW) else file))
+    items.sort(key=lambda item: not item.path.relative_to(TESTS).as_posix().startswith(AIRFLOW))
 
 
 @pytest.fixture(scope="session")
