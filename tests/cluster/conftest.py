@@ -62,7 +62,7 @@ def undisturbed(deployment: Deployment, tmp_path_factory: pytest.TempPathFactory
 @pytest.fixture(scope="package")
 def embedded(deployment: Deployment, embedded_begun: Future[Refresh]) -> Refresh:
     """Return how to get what the embedded default makes, with a refresh of some name."""
-    return functools.cache(embedded_begun.result(300))
+    return functools.cache(embedded_begun.result(900))
 
 
 @pytest.fixture(scope="package")

@@ -85,7 +85,7 @@ class Deployment:
             }
             ran: dict[str, set[str]] = defaultdict(set)
             for task in client.get_task_stream():
-                ran[str(task["key"]).partition("-")[0]].add(names[task["worker"]])
+                ran[str(task["key"]).partition("-")[0]].add(names.get(task["worker"], "a worker that is gone"))
             return ran
 
     @contextmanager

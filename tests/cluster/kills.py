@@ -52,9 +52,9 @@ class Kills:
         for kill in AIMED:
             looks = 0
             while len(store.files(f"work/{kill.table}")) < kill.finished:
-                if (looks := looks + 1) % 20 == 0:
+                if (looks := looks + 1) % 40 == 0:
                     deployment.check(dag, run)
-                time.sleep(0.1)
+                time.sleep(0.05)
             service = busy_worker(deployment) if kill.service is A_BUSY_WORKER else kill.service
             deployment.supervisor.kill(service)
             _, attempt = deployment.run(dag, run)[kill.stage]
