@@ -30,13 +30,13 @@ def url_of(name: str) -> str:
 
 
 def write_wit(path: Path, *rows: dict[str, str] | bytes) -> str:
-    """Write a WIT file; rows that are bytes are written as they are."""
+    """Write a WIT file, the same bytes for the same rows; rows that are bytes are written as they are."""
     lines = ["\t".join(WIT_COLUMNS).encode()]
     for row in rows:
         fields = row if isinstance(row, bytes) else "\t".join(row.get(name, "") for name in WIT_COLUMNS).encode()
         lines.append(fields)
     data = b"\n".join(lines) + b"\n"
-    path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
+    path.write_bytes(gzip.compress(data, mtime=0) if path.suffix == ".gz" else data)
     return str(path)
 
 
