@@ -13,7 +13,7 @@ from typing import Any
 
 from airflow.sdk import Param
 
-from pipelines.config import ReleaseConfig
+from pipelines.config import REQUESTERS, ReleaseConfig
 from pipelines.errors import SettingError
 
 DEFAULTS = "WIT_RELEASE_DEFAULTS"
@@ -58,6 +58,39 @@ def refresh_params() -> dict[str, Param]:
     files = ReleaseConfig.model_fields["wit_files"].description
     wit_files = Param([], description=f"{files} Empty: those of the release before.", title="wit files", type="array")
     return {"base": params["base"], "wit_files": wit_files, "accept": params["accept"], "store": params["store"]}
+
+
+def takedown_params() -> dict[str, Param]:
+    """Return the Params of a takedown."""
+    params = release_params()
+    return {
+        "files": Param(
+            [],
+            title="files",
+            type="array",
+            minItems=1,
+            items={"type": "string"},
+            description="Names on Commons, one in each line: File:Example.jpg.",
+        ),
+        "reason": Param(
+            "",
+            type="string",
+            pattern=r"^\S.*$",
+            description="Why, in one line. It becomes public with the ledger, so let it name nobody.",
+        ),
+        "requester": Param(
+            "other", type="string", enum=[*REQUESTERS], description="What kind of person asked. Never who."
+        ),
+        "now": Param(False, type="boolean", description="Make the next release at once, without the files."),
+        "withdraw": Param(
+            False,
+            type="boolean",
+            description="Delete what holds the files from the releases that have them. With now: from those before the "
+            "new one. Alone: at once, and from the newest as well, which is then no longer whole.",
+        ),
+        "accept": params["accept"],
+        "store": params["store"],
+    }
 
 
 def refresh_settings(params: Mapping[str, Any], run_id: str) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """What the DAGs of releases have in common: their owner, how they retry, and the task that runs a stage."""
 
 import ast
+import contextlib
 import datetime
 import logging
 from collections.abc import Callable, Iterator, Mapping
@@ -96,8 +97,15 @@ def run_stage(name: str, settings_of: SettingsOf, params: Mapping[str, Any], run
     """
     from pipelines.pipeline import run_one
 
-    try:
+    with as_airflow_errors():
         return run_one(name, settings_of(params, run_id), run_id, AirflowMeter())
+
+
+@contextlib.contextmanager
+def as_airflow_errors() -> Iterator[None]:
+    """Turn an error of the library into the one that tells Airflow whether to try again; the log says what it was."""
+    try:
+        yield
     except WitReleaseError as error:
         log.error("%s: %s", type(error).__name__, error)
         kind = AirflowFailException if is_permanent(error) else AirflowException

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_origin
 
+from pipelines.cli_steward import add_commands
 from pipelines.config import ReleaseConfig
 from pipelines.errors import SettingError, WitReleaseError
 from pipelines.pipeline import STAGES
@@ -91,19 +92,12 @@ def _parser() -> argparse.ArgumentParser:
     sync = commands.add_parser("sync", help="bring a copy of a release to another one, fetching only what changed")
     sync.add_argument("release", help="folder or URL of the release")
     sync.add_argument("folder", help="the copy: of an earlier release, or an empty folder")
+    sync.add_argument(
+        "--superseded", action="store_true", help="copy it although a later release is to be used instead of it"
+    )
     sync.set_defaults(command=_sync)
 
-    takedown = commands.add_parser("takedown", help="keep a file out of every later release")
-    takedown.add_argument("file", metavar="File:NAME", help="its name on Commons")
-    takedown.add_argument("--reason", required=True, help="in words; it becomes public with the ledger")
-    takedown.add_argument(
-        "--requester",
-        required=True,
-        choices=("subject", "author", "rights holder", "commons", "other"),
-        help="who asked",
-    )
-    _add_store(takedown)
-    takedown.set_defaults(command=_takedown)
+    add_commands(commands, _add_store)
     return parser
 
 
@@ -177,33 +171,32 @@ def _weights(options: argparse.Namespace) -> None:
 
 
 def _verify(options: argparse.Namespace) -> int:
+    from pipelines.notices import notice_beside
+    from pipelines.store import Store
     from pipelines.verify import verify_release
 
     problems = list(verify_release(options.release))
+    notice = notice_beside(Store(options.release))
     for problem in problems:
         print(problem)
-    print(f"{options.release}: {f'{len(problems)} problem(s)' if problems else 'every file is as published'}")
+    for one in notice.withdrawn:
+        print(f"{one.path}: withdrawn on {one.date}, because File:{one.file} was taken down: {one.reason}")
+    if notice.is_superseded:
+        print(notice.in_words())
+    good = "every file that is left is as published" if notice.withdrawn else "every file is as published"
+    print(f"{options.release}: {f'{len(problems)} problem(s)' if problems else good}")
     return 1 if problems else 0
 
 
 def _sync(options: argparse.Namespace) -> None:
     from pipelines.sync import sync_release
 
-    done = sync_release(options.release, options.folder)
+    done = sync_release(options.release, options.folder, superseded=options.superseded)
+    if done.notice.is_superseded:
+        print(f"{done.notice.in_words()}. Delete from your copy:", file=sys.stderr)
+        for url in sorted({url for one in done.notice.standing for url in one.images}):
+            print(f"  {url}", file=sys.stderr)
     print(
         f"{options.folder}: release {done.version}; {len(done.kept)} files were there, {len(done.fetched)} fetched "
         f"({done.bytes / 1e6:,.1f} MB), {len(done.removed)} removed; every file is as published"
     )
-
-
-def _takedown(options: argparse.Namespace) -> None:
-    from pipelines.commons.names import MalformedUrl, file_name
-    from pipelines.store import Store
-    from pipelines.takedowns import add_takedown
-
-    try:
-        name = file_name(options.file)
-    except MalformedUrl as error:
-        raise SettingError(f"file: {error}") from None
-    add_takedown(Store(options.store), name, options.reason, options.requester)
-    print(f"File:{name} stays out of every release made from now on")

@@ -23,6 +23,9 @@ _VERSION = r"^(\d{4}\.\d{2}\.\d{2}(\.\d+)?)?$"
 _REASON = r"^(\S.*)?$"
 """Nothing, or one line of text."""
 
+REQUESTERS = ("subject", "author", "rights holder", "commons", "other")
+"""Who may have asked for a takedown: what kind of person, never which. The list is for all who may read the store."""
+
 Share = Annotated[float, Field(ge=0, le=1)]
 
 Place = Annotated[str, AfterValidator(refuse_secrets), Field(json_schema_extra={"pattern": PLACE})]
@@ -179,6 +182,13 @@ class ReleaseConfig(BaseModel):
     # Where it runs
     workers: int = Field(
         default=0, ge=0, description="Processes on this machine when no Dask cluster is given. 0: one per core."
+    )
+
+    keep_records: int = Field(
+        default=3,
+        ge=0,
+        description="When a release is published, remove what none needs any more, and keep all records (measurements, "
+        "report of the making) of this many of the newest. 0: remove nothing; that is left to python -m pipelines gc.",
     )
 
     @model_validator(mode="after")

@@ -147,6 +147,18 @@ def _at_work(store: Store, run: str) -> Owner | None:
     return owner if owner is not None and owner.run == run and not owner.is_gone() else None
 
 
+def refuse_if_held(store: Store) -> None:
+    """Look whether a run is at work, and leave the lock alone.
+
+    Raises:
+        StoreLocked: it is.
+
+    """
+    _, owner = _read(store)
+    if owner is not None and not owner.is_gone():
+        raise StoreLocked(f"{store.url} is in use by {owner.in_words()}; wait until it has ended")
+
+
 def _read(store: Store) -> tuple[str | None, Owner | None]:
     text = store.read_text(PATH)
     return text, None if text is None else Owner(**json.loads(text))

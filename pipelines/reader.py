@@ -8,7 +8,8 @@
     for row in release.rows(languages=["de"]):
         row.url, row.picture, row.embedding, row.captions
 
-Everything is read shard by shard as it is asked for, so memory stays small whatever the size of the release. The same
+Everything is read shard by shard as it is asked for, so memory stays small whatever the size of the release. Shards
+that were withdrawn are passed over; the warning on opening says so. The same
 code reads the files of the 2021 release, which have the same columns.
 """
 
@@ -24,6 +25,7 @@ import pyarrow.parquet as pq
 from pipelines import shards
 from pipelines.changes import changes_file
 from pipelines.errors import ReleaseError
+from pipelines.notices import Notice, notice_beside, warn_if_superseded
 from pipelines.releases import MANIFEST
 from pipelines.shards import PixelRow
 from pipelines.store import Store
@@ -55,9 +57,11 @@ class Row:
 class Release:
     """A release, opened for reading. Made by `open_release`."""
 
-    def __init__(self, store: Store, manifest: dict[str, Any]) -> None:
+    def __init__(self, store: Store, manifest: dict[str, Any], notice: Notice | None = None) -> None:
         self._store = store
         self.manifest = manifest
+        self.notice = notice or Notice(self.version)
+        """What was said of it after its publication: whether another one is to be used, and what was withdrawn."""
 
     @property
     def version(self) -> str:
@@ -174,7 +178,7 @@ class Release:
 
 
 def open_release(url: str, *, published: bool = True) -> Release:
-    """Open a release.
+    """Open a release. Warns (`notices.ReleaseSuperseded`) if it holds what was taken down since, or did.
 
     Args:
         url: of the release's folder: a path, or any URL that fsspec knows.
@@ -190,4 +194,6 @@ def open_release(url: str, *, published: bool = True) -> Release:
     manifest = store.read_json(MANIFEST)
     if manifest is None and published:
         raise ReleaseError(f"{store.url} is no finished release: it has no {MANIFEST}")
-    return Release(store, manifest or {})
+    notice = notice_beside(store)
+    warn_if_superseded(notice)
+    return Release(store, manifest or {}, notice)

@@ -12,6 +12,7 @@ from typing import Any
 from pipelines.config import ReleaseConfig
 from pipelines.engine.step import RELEASES, Context, release_path
 from pipelines.errors import ReleaseError, StoreError
+from pipelines.notices import order
 from pipelines.store import Store
 
 LATEST = f"{RELEASES}/latest.json"
@@ -134,7 +135,7 @@ def context_of(store: Store, version: str) -> Context:
 
 def versions(store: Store) -> list[str]:
     """Return the names of all releases that were begun, oldest first."""
-    return sorted(store.folders(_RUNS), key=_order)
+    return sorted(store.folders(_RUNS), key=order)
 
 
 def published(store: Store) -> list[str]:
@@ -176,10 +177,6 @@ def latest(store: Store) -> str | None:
     return None if pointer is None else str(pointer["version"])
 
 
-def _order(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split("."))
-
-
 def _unfinished(store: Store, run: str) -> str | None:
     """Return the release that this run began and did not finish."""
     for version in reversed(versions(store)):
@@ -189,10 +186,13 @@ def _unfinished(store: Store, run: str) -> str | None:
 
 
 def _free_version(store: Store) -> str:
-    today = datetime.datetime.now(datetime.UTC).strftime("%Y.%m.%d")
-    taken = set(versions(store))
+    """Return today's date, numbered if it is taken; the newest one's, numbered, where that is a later day."""
+    known = versions(store)
+    day = datetime.datetime.now(datetime.UTC).strftime("%Y.%m.%d")
+    if known and order(day) < order(known[-1])[:3]:
+        day = ".".join(known[-1].split(".")[:3])
     number = 1
-    while (version := today if number == 1 else f"{today}.{number}") in taken:
+    while (version := day if number == 1 else f"{day}.{number}") in known:
         number += 1
     return version
 

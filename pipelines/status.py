@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from pipelines.notices import read_notice
 from pipelines.pipeline import STAGES
 from pipelines.releases import is_published, latest, read_begun, run_path, versions
 from pipelines.store import Store
@@ -22,6 +23,8 @@ def describe_store(url: str) -> Iterator[str]:
         begun = read_begun(store, version)
         state = "published" if is_published(store, version) else "not published"
         yield f"{version}  {state}{', latest' if version == newest else ''}  begun {begun.started} by {begun.run}"
+        if said := read_notice(store, version).in_words():
+            yield f"    ! {said}"
         for stage in STAGES:
             done = store.read_json(run_path(version, f"stages/{stage}.json"))
             if done is None:

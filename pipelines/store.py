@@ -8,11 +8,13 @@ nothing behind but the error.
 import contextlib
 import hashlib
 import json
+import math
 import os
 import re
 import shutil
 import socket
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -177,6 +179,15 @@ class Store:
             return []
         return sorted(path[len(self._root) + 1 :] for path in found)
 
+    def sizes(self, folder: str) -> dict[str, int]:
+        """Return path and size in bytes of all files below a folder, sorted; none where the folder is not there."""
+        self._fs.invalidate_cache()
+        try:
+            found = self._fs.find(self._full(folder), detail=True)
+        except FileNotFoundError:
+            return {}
+        return {path[len(self._root) + 1 :]: int(found[path]["size"]) for path in sorted(found)}
+
     def folders(self, folder: str) -> list[str]:
         """Return the names of the folders directly inside a folder, sorted."""
         self._fs.invalidate_cache()
@@ -308,14 +319,81 @@ class Store:
         with contextlib.suppress(FileNotFoundError):
             self._fs.rm_file(self._full(path))
 
-    def clear_scratch(self) -> None:
-        """Remove what killed writers on this machine left behind; files of living ones stay."""
-        if self.local is None:
+    def remove_folder(self, folder: str) -> None:
+        """Remove a folder with all that is in it; it is no error if it is not there.
+
+        On a local disk it disappears at once and whole. In an object store files go one by one, the last one first.
+        """
+        if self.local is not None:
+            gone = self._temporary()
+            gone.unlink()
+            with contextlib.suppress(FileNotFoundError):
+                Path(self._full(folder)).rename(gone)
+                shutil.rmtree(gone)
             return
-        for path in (self.local / _SCRATCH).glob(f"{_here()}.*"):
-            process = path.name.removeprefix(f"{_here()}.").split(".")[0]
-            if process.isdigit() and not Path(f"/proc/{process}").exists():
+        for path in reversed(self.files(folder)):
+            self.remove(path)
+
+    def scratch(self, seconds: float) -> list[Path]:
+        """Return what killed writers left behind on a local disk.
+
+        Args:
+            seconds: writers on other machines count as killed if their files are older than this.
+
+        """
+        if self.local is None:
+            return []
+        left = []
+        for path in sorted((self.local / _SCRATCH).glob("*.*.*")):
+            host, process, _ = path.name.split(".", 2)
+            is_left = False
+            if host == _here():
+                is_left = process.isdigit() and not Path(f"/proc/{process}").exists()
+            else:
+                with contextlib.suppress(FileNotFoundError):  # it was alive, and is done
+                    is_left = time.time() - path.stat().st_mtime > seconds
+            left += [path] if is_left else []
+        return left
+
+    def clear_scratch(self, seconds: float = math.inf) -> None:
+        """Remove what killed writers left behind, by default only those on this machine; files of living ones stay."""
+        for path in self.scratch(seconds):
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
                 path.unlink(missing_ok=True)
+
+    def unfinished_uploads(self, seconds: float) -> dict[tuple[str, str], int]:
+        """Return what killed writers left half-way in an S3 bucket: nobody sees it, and it is kept, and paid, for ever.
+
+        Args:
+            seconds: since an upload was begun; younger ones may be alive.
+
+        Returns:
+            Path and id of each upload, to the bytes that arrived.
+
+        """
+        if "s3" not in _protocols(self._fs):
+            return {}
+        bucket, prefix, _ = self._fs.split_path(f"{self._root}/x")
+        found = {}
+        asked = {"Bucket": bucket, "Prefix": prefix.removesuffix("x")}
+        while True:
+            answer = self._fs.call_s3("list_multipart_uploads", **asked)
+            for upload in answer.get("Uploads", ()):
+                if time.time() - upload["Initiated"].timestamp() >= seconds:
+                    which = {"Bucket": bucket, "Key": upload["Key"], "UploadId": upload["UploadId"]}
+                    parts = self._fs.call_s3("list_parts", **which).get("Parts", ())
+                    path = upload["Key"].removeprefix(asked["Prefix"])
+                    found[path, upload["UploadId"]] = sum(part["Size"] for part in parts)
+            if not answer.get("IsTruncated"):
+                return found
+            asked |= {"KeyMarker": answer["NextKeyMarker"], "UploadIdMarker": answer["NextUploadIdMarker"]}
+
+    def end_upload(self, path: str, upload: str) -> None:
+        """Give up an unfinished upload, with what arrived of it."""
+        bucket, key, _ = self._fs.split_path(self._full(path))
+        self._fs.call_s3("abort_multipart_upload", Bucket=bucket, Key=key, UploadId=upload)
 
     def _temporary(self) -> Path:
         """Create an empty temporary file, on the store's own disk where it has one, so that it can be moved."""

@@ -3,6 +3,9 @@
 Shards in which nothing changed are the same from release to release, byte for byte, so a copy that is a month old is
 brought up to date for the price of what changed. The copy's manifest is taken away first and written last: while it is
 neither the one release nor the other, it is none.
+
+A release that holds what was taken down since is copied only for those who insist, where there is a later one without
+it; one of which files were withdrawn cannot be copied any more.
 """
 
 import hashlib
@@ -11,6 +14,7 @@ from dataclasses import dataclass
 
 from pipelines.engine.progress import progress_for
 from pipelines.errors import ReleaseError
+from pipelines.notices import Notice, notice_beside
 from pipelines.releases import MANIFEST
 from pipelines.reports.checksums import SUMS, parse_sums
 from pipelines.store import Store
@@ -21,24 +25,27 @@ _CHUNK = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Synced:
-    """What was done to a copy: names of files, and how many bytes were fetched."""
+    """What was done to a copy: names of files, how many bytes were fetched, and what is said of the release."""
 
     version: str
     kept: tuple[str, ...]
     fetched: tuple[str, ...]
     removed: tuple[str, ...]
     bytes: int
+    notice: Notice
 
 
-def sync_release(url: str, folder: str) -> Synced:
+def sync_release(url: str, folder: str, *, superseded: bool = False) -> Synced:
     """Make a folder a copy of a release. Killed at any moment, it goes on when it is called again.
 
     Args:
         url: folder or URL of the release.
         folder: an earlier copy of the same or of another release, or an empty folder.
+        superseded: copy it even if a later release is to be used instead.
 
     Raises:
-        ReleaseError: there is no release, the folder holds something else, or a file came otherwise than published.
+        ReleaseError: there is no release, it is superseded or withdrawn in part, the folder holds something else,
+            or a file came otherwise than published.
         StoreError: a file cannot be read or written.
 
     """
@@ -46,6 +53,8 @@ def sync_release(url: str, folder: str) -> Synced:
     manifest = release.read_json(MANIFEST)
     if manifest is None:
         raise ReleaseError(f"{release.url} is no release: it has no {MANIFEST}")
+    notice = notice_beside(release)
+    _refuse_superseded(release, notice, insist=superseded)
     with release.open(SUMS) as file:
         wanted = parse_sums(file.read().decode())
     there = set(copy.files(""))
@@ -71,7 +80,17 @@ def sync_release(url: str, folder: str) -> Synced:
         fetched=fetched,
         removed=tuple(removed),
         bytes=sum(size for size in sizes if size is not None),
+        notice=notice,
     )
+
+
+def _refuse_superseded(release: Store, notice: Notice, *, insist: bool) -> None:
+    instead = f"{release.url.rsplit('/', 1)[0]}/{notice.by}"
+    if notice.withdrawn:
+        take = f"; take {instead}" if notice.by else ""
+        raise ReleaseError(f"{notice.in_words()}: it cannot be copied whole any more{take}")
+    if notice.is_superseded and notice.by and not insist:
+        raise ReleaseError(f"{notice.in_words()}. Take {instead}, or say --superseded if you need just this one")
 
 
 def _sums(copy: Store) -> dict[str, str]:

@@ -1,7 +1,8 @@
 """Checks that a copy of a release is the one that was published: every file, byte for byte.
 
 ``sha256sum --check SHA256SUMS`` finds files that changed or are missing. This finds as well files that do not belong to
-the release, and a list of checksums that was changed together with the files.
+the release, and a list of checksums that was changed together with the files. What was withdrawn is not missing: the
+notice on the release says so, and with which checksum it was published.
 """
 
 import json
@@ -10,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from pipelines.errors import ReleaseError
+from pipelines.notices import notice_beside
 from pipelines.releases import MANIFEST
 from pipelines.reports.checksums import SUMS, parse_sums
 from pipelines.store import Store
@@ -18,7 +20,7 @@ _LISTS = {MANIFEST, SUMS}
 
 
 def verify_release(url: str) -> Iterator[str]:
-    """Read every file of a release; yield a sentence for each that is missing, changed or unknown.
+    """Read every file of a release; yield a sentence for each that is missing, changed, unknown or not withdrawn.
 
     Args:
         url: folder or URL of the release.
@@ -39,7 +41,13 @@ def verify_release(url: str) -> Iterator[str]:
     if sums and listed:
         yield from _disagreements(sums, listed)
     expected = listed | sums
-    yield from (f"{path}: missing" for path in sorted(expected.keys() - found - {MANIFEST}))
+    withdrawn = {one.path: one.sha256 for one in notice_beside(release).withdrawn}
+    for path in sorted(withdrawn):
+        if expected.get(path) != withdrawn[path]:
+            yield f"{path}: withdrawn as a file of another checksum than was published"
+        elif path in found:
+            yield f"{path}: withdrawn, and still there; withdraw it again"
+    yield from (f"{path}: missing" for path in sorted(expected.keys() - found - {MANIFEST} - withdrawn.keys()))
     yield from (f"{path}: unknown, not a file of this release" for path in sorted(found - expected.keys() - _LISTS))
     present = sorted(expected.keys() & found)
     with ThreadPoolExecutor(max_workers=len(os.sched_getaffinity(0))) as pool:

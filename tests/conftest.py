@@ -4,6 +4,7 @@ Most tests wait for processes, so several may run at a time: ``make test JOBS=2`
 they share what it made. Those that start an Airflow are one after another, and begin first, as they take longest.
 """
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from distributed import Client
 from pipelines.engine.step import Context
 from pipelines.store import Store
 from tests.published import commons, make
+from tests.scene import FIRST, SECOND, Scene, two_releases
 
 TESTS = Path(__file__).resolve().parent
 AIRFLOW = ("browser/", "dags/test_run.py", "dags/test_crash.py")
@@ -47,3 +49,22 @@ def published(client: Client, tmp_path_factory: pytest.TempPathFactory) -> Conte
     """Give a small published release; tests only read it."""
     with commons() as settings:
         return make(client, tmp_path_factory.mktemp("published"), settings)
+
+
+@pytest.fixture(scope="session")
+def _scene(client: Client, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    folder = tmp_path_factory.mktemp("scene")
+    with two_releases(client, str(folder / "store"), folder / "commons") as made:
+        yield made
+
+
+@pytest.fixture
+def scene(_scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scene:
+    """Give a store with two releases to do with as one likes; commands run on the tests' own cluster."""
+    monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", _scene.client.scheduler.address)
+    store = Store(str(shutil.copytree(_scene.store.url, tmp_path / "store")))
+    for version in (FIRST, SECOND):
+        begun = store.read_json(f"runs/{version}/begun.json")
+        begun["config"]["store"] = store.url
+        store.write_json(f"runs/{version}/begun.json", begun)
+    return Scene(store, _scene.client, _scene.commons, _scene.picture)

@@ -116,7 +116,8 @@ def _again(context: Context, step: Step, key: str) -> frozenset[str]:
     return step.again(context, key) if isinstance(step, RowStep) and step.again else frozenset()
 
 
-def _written_files(store: Store, path: str) -> list[tuple[str, int]]:
+def written_files(store: Store, path: str) -> list[tuple[str, int]]:
+    """Return what a step that writes files noted of a partition: path below `FILES_FOLDER`, and bytes."""
     with store.open(path) as file:
         receipts = pq.ParquetFile(file).read(columns=["path", "bytes"], use_threads=False).to_pylist()
     return [(receipt["path"], receipt["bytes"]) for receipt in receipts]
@@ -126,14 +127,14 @@ def _files_are_there(store: Store, step: Step, path: str) -> bool:
     """A step that writes files is done only while each is still there in its size."""
     if not isinstance(step, FileStep):
         return True
-    files = [(f"{FILES_FOLDER}/{name}", size) for name, size in _written_files(store, path)]
+    files = [(f"{FILES_FOLDER}/{name}", size) for name, size in written_files(store, path)]
     return all(store.exists(file) and store.size(file) == size for file, size in files)
 
 
 def _place_files(context: Context, step: Step, path: str) -> None:
     """Put a step's files into the release, without copying where the file system can; other releases may share them."""
     if isinstance(step, FileStep):
-        for name, _ in _written_files(context.store, path):
+        for name, _ in written_files(context.store, path):
             context.store.link(f"{FILES_FOLDER}/{name}", release_path(context.version, name))
 
 

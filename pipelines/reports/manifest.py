@@ -15,7 +15,10 @@ FORMAT = 1
 """Raised when a reader of manifests must know better."""
 
 _PRIVATE = frozenset(
-    {"accept", "base", "store", "media_url", "api_url", "workers", "connections", "bits_per_second", "agreement"}
+    {
+        *("accept", "base", "store", "media_url", "api_url", "workers", "connections", "bits_per_second", "agreement"),
+        "keep_records",
+    }
 )
 
 _SOFTWARE = (

@@ -3,10 +3,12 @@
 What was nominated for deletion since the stage before looked is taken out, and what changed by that is made and checked
 again. Nothing is published that was not found good in just these files. The order of writing is what makes a killed run
 harmless: the manifest makes a release of a folder and is its last file, and ``latest.json`` moves after that. Pixels of
-pictures that were dropped are removed at the end, when no earlier stage can want them any more.
+pictures that were dropped are removed at the end, when no earlier stage can want them any more, and so is what no
+release needs: a store that is refreshed every month by nobody would grow for ever.
 """
 
 import json
+import logging
 import uuid
 from collections.abc import Mapping
 from dataclasses import replace
@@ -14,7 +16,8 @@ from hashlib import sha256
 
 from pipelines import lock
 from pipelines.engine.step import Context, Step, release_path
-from pipelines.errors import ReleaseError
+from pipelines.errors import ReleaseError, SettingError, StoreError
+from pipelines.housekeeping import tidy
 from pipelines.pipeline import STAGES, Run
 from pipelines.purge import purge_pictures
 from pipelines.quality.verdict import read_verdict
@@ -26,7 +29,10 @@ from pipelines.reports.facts import CARD, CROISSANT, REPORT, Facts, gather
 from pipelines.reports.manifest import manifest
 from pipelines.reports.report import write_report
 from pipelines.store import Store
+from pipelines.superseding import settle
 from pipelines.tables import Outcome
+
+log = logging.getLogger(__name__)
 
 STEPS: tuple[Step, ...] = ()
 
@@ -61,9 +67,22 @@ def conclude(run: Run) -> Mapping[str, int]:
         _write(context, facts)
     published = context.store.read_json(release_path(context.version, MANIFEST))
     _point_to_newest(context.store)
+    settle(context.store, context.version)
     counts["pictures_removed_from_work"] = run.each_shard(purge_pictures)
+    counts["bytes_removed_from_store"] = _tidy(context)
     counts |= published["counts"]["outcomes"]
     return counts
+
+
+def _tidy(context: Context) -> int:
+    """Remove what no release needs any more; return its bytes. The release is out, whatever stands in the way of it."""
+    if not context.config.keep_records:
+        return 0
+    try:
+        return sum(one.bytes for one in tidy(context.store, context.config.keep_records))
+    except (SettingError, StoreError, OSError) as error:  # another version's settings, or what the bucket forbids
+        log.warning("not everything could be tidied up (python -m pipelines gc does it): %s", error)
+        return 0
 
 
 def refuse_stand_ins(context: Context) -> None:

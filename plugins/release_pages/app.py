@@ -82,10 +82,15 @@ def show_comparison(before: str = "", after: str = "") -> HTMLResponse:
 
 def send_file(version: str, path: str) -> StreamingResponse:
     """Send a file of a release, piece by piece."""
-    from release_pages.places import content_type, open_store, release_file
+    from pipelines.notices import read_notice
+    from release_pages.places import content_type, is_version, open_store, release_file
 
     store = open_store()
     inside = release_file(store, version, path)
+    if is_version(version):
+        for one in read_notice(store, version).withdrawn:
+            if one.path == path:
+                raise HTTPException(410, f"Withdrawn on {one.date}: File:{one.file} was taken down: {one.reason}")
     if inside is None:
         raise HTTPException(404, "There is no such file in a release.")
     kind, shown = content_type(path)

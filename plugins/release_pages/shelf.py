@@ -7,6 +7,7 @@ from typing import Any
 
 from pipelines.errors import ReleaseError
 from pipelines.lock import dashboard_of, is_at_work
+from pipelines.notices import Notice, read_notice
 from pipelines.pipeline import STAGES
 from pipelines.quality.verdict import Verdict, read_verdict
 from pipelines.releases import MANIFEST, Begun, latest, published, read_begun, run_path, versions
@@ -69,6 +70,7 @@ class Entry:
         dag_run: the Airflow run that makes it; empty if it is made otherwise.
         seconds: of all stages.
         dashboard: where the Dask cluster that is at work on it can be watched; empty: nowhere.
+        notice: what was said of it after its publication.
 
     """
 
@@ -82,6 +84,7 @@ class Entry:
     verdict: Verdict | None
     seconds: float
     dashboard: str
+    notice: Notice
 
     @property
     def released(self) -> int | None:
@@ -101,11 +104,12 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A file of a release; sha256 is empty until the manifest is written."""
+    """A file of a release; sha256 is empty until the manifest is written, withdrawn says when it was, if it was."""
 
     path: str
     bytes: int
     sha256: str
+    withdrawn: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +165,7 @@ def read_entry(store: Store, version: str) -> Entry:
         verdict=verdict,
         seconds=sum(time.seconds for time in _times(records)),
         dashboard=web_address(dashboard_of(store, begun.run)),
+        notice=read_notice(store, version),
     )
 
 
@@ -185,7 +190,7 @@ def read_page(store: Store, version: str) -> Page:
     return Page(
         entry=entry,
         funnel={step: count for step, count in funnel.items() if count is not None},
-        files=_files(store, version, manifest),
+        files=_files(store, version, manifest, entry.notice),
         documents=documents,
         settings=manifest["settings"] if manifest else _public(entry.begun.config),
         licences=manifest["counts"]["licences"] if manifest else {},
@@ -253,16 +258,21 @@ def _effort(steps: list[dict[str, Any]]) -> Mapping[str, float]:
     return effort
 
 
-def _files(store: Store, version: str, manifest: Mapping[str, Any]) -> dict[str, list[Listed]]:
+def _files(store: Store, version: str, manifest: Mapping[str, Any], notice: Notice) -> dict[str, list[Listed]]:
     prefix = f"releases/{version}/"
     sums: Mapping[str, Any] = manifest.get("files", {})
     folders: dict[str, list[Listed]] = {"": []}
-    for where in store.files(prefix.rstrip("/")):
-        path = where.removeprefix(prefix)
+    withdrawn = {one.path: one for one in notice.withdrawn}
+    there = [where.removeprefix(prefix) for where in store.files(prefix.rstrip("/"))]
+    for path in sorted({*there, *withdrawn}):
+        if (gone := withdrawn.get(path)) is not None:
+            folder = path.rpartition("/")[0]
+            folders.setdefault(folder, []).append(Listed(path, gone.bytes, gone.sha256, gone.date))
+            continue
         if path not in sums and release_file(store, version, path) is None:
             continue
         listed = sums.get(path, {})
-        size = listed["bytes"] if listed else store.size(where)
+        size = listed["bytes"] if listed else store.size(prefix + path)
         folder = path.rpartition("/")[0]
         folders.setdefault(folder, []).append(Listed(path, size, listed.get("sha256", "")))
     return dict(sorted(folders.items()))

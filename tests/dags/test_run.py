@@ -23,6 +23,7 @@ from tests.stages.making import url_of, write_wit
 
 DAG = "wit_release"
 REFRESH = "wit_refresh"
+TAKEDOWN = "wit_takedown"
 NAMES = ("Blue_square.png", "Grünes_Quadrat.jpg", "赤い四角.gif", "Nominated.jpg")
 
 pytestmark = pytest.mark.timeout(1200)  # starting Airflow takes half a minute, longer on a busy machine
@@ -99,6 +100,7 @@ def start(tmp_path_factory: pytest.TempPathFactory, metrics: Metrics, hook: Webh
         api = airflow.api()
         api.wait_for_dag(DAG)
         api.wait_for_dag(REFRESH)
+        api.wait_for_dag(TAKEDOWN)
         sessions = AirflowState(folder / "state").sessions()
         assert members(sessions)
         yield Running(airflow, api, settings, folder / "state", metrics, hook)
@@ -199,6 +201,33 @@ def test_a_refresh_follows_the_release_and_takes_over_its_settings(running: Runn
     }
     (event,) = running.api.asset_events(run)
     assert event["extra"]["version"] == version
+
+
+def test_a_takedown_makes_the_next_release_and_withdraws_from_those_before(running: Running, release: str) -> None:
+    """What the form asks for and nothing else: first the list alone, then the rest."""
+    store = Path(running.settings["store"])
+    asked = {"files": ["File:Blue square.png", ""], "reason": "asked for", "requester": "author", "store": str(store)}
+    run = running.run(TAKEDOWN, **asked)
+    states = {task.task: task.state for task in running.api.tasks(TAKEDOWN, run)}
+    assert (states["take_down"], states["refresh"], states["withdraw"]) == ("success", "skipped", "skipped")
+    assert running.api.result(TAKEDOWN, run, "take_down")["files"] == ["Blue_square.png"]
+    newest = json.loads((store / "releases/latest.json").read_text())["version"]
+    run = running.run(TAKEDOWN, **asked, now=True, withdraw=True)
+    states = {task.task: task.state for task in running.api.tasks(TAKEDOWN, run)}
+    assert set(states.values()) == {"success"}, states
+    version = json.loads((store / "releases/latest.json").read_text())["version"]
+    assert version != newest
+    manifest = json.loads((store / "releases" / version / "manifest.json").read_text())
+    assert (manifest["counts"]["outcomes"]["released"], manifest["counts"]["outcomes"]["taken_down"]) == (2, 1)
+    assert set(running.api.result(TAKEDOWN, run, "withdraw").values()) == {5}
+    notice = json.loads((store / f"releases/{newest}.notice.json").read_text())
+    assert [one["by"] for one in notice["superseded"]] == [version]
+
+
+def test_a_name_that_no_file_can_have_fails_without_a_retry(running: Running) -> None:
+    run = running.run(TAKEDOWN, files=["<b>.jpg"], reason="x", requester="other", store=running.settings["store"])
+    (first,) = (task for task in running.api.tasks(TAKEDOWN, run) if task.task == "take_down")
+    assert (first.state, first.attempt) == ("failed", 1)
 
 
 @pytest.fixture(scope="module")

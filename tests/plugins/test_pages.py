@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 
@@ -10,9 +11,10 @@ from fastapi.testclient import TestClient
 
 from pipelines import lock
 from pipelines.engine.step import release_path
+from pipelines.notices import Supersession, Withdrawal, amend
 from pipelines.releases import MANIFEST, run_path
 from pipelines.store import Store
-from tests.plugins.conftest import FAILED, NEW, OLD, RUNNING, WAITING
+from tests.plugins.conftest import FAILED, MARKUP, NEW, OLD, RUNNING, WAITING
 
 
 def read(client: TestClient, address: str) -> str:
@@ -121,6 +123,26 @@ def test_two_releases_are_compared(steward: TestClient) -> None:
     assert "CC BY 4.0 40 1,000 +960" in page
     assert "face_threshold 0.1 0.2" in page
     assert "wit_files" not in page
+
+
+def test_a_superseded_release_says_so_and_what_was_withdrawn(steward: TestClient, shelf: Store) -> None:
+    reason, url = f"asked for {MARKUP}", "https://upload.wikimedia.org/wikipedia/commons/a/ab/Somebody.jpg"
+    gone = Withdrawal("image_pixels/part-00007.csv.gz", 1_000_000, "cd" * 32, "2026-02-02", "Somebody.jpg", reason)
+    mark = Supersession("Somebody.jpg", (url,), "2026-02-02", reason, NEW)
+    amend(shelf, OLD, lambda notice: replace(notice, superseded=(mark,), withdrawn=(gone,)))
+    amend(shelf, NEW, lambda notice: replace(notice, superseded=(replace(mark, by=""),)))
+    page = read(steward, "/")
+    assert f"{OLD} published superseded by {NEW} 1 file withdrawn" in page
+    assert f"{NEW} published latest superseded 1,043" in page
+    page = read(steward, f"/release/{OLD}/")
+    assert f"Superseded by release {NEW} File:Somebody.jpg was taken down on 2026-02-02: {reason} {url}" in page
+    assert "part-00007.csv.gz withdrawn on 2026-02-02 1.0 MB" in page
+    assert f'href="../{NEW}/"' in steward.get(f"/release/{OLD}/").text
+    assert "<script" not in steward.get(f"/release/{OLD}/").text
+    assert "no release without what was taken down is published yet" in read(steward, f"/release/{NEW}/")
+    answer = steward.get(f"/files/{OLD}/{gone.path}")
+    assert answer.status_code == 410
+    assert "Withdrawn on 2026-02-02" in answer.json()["detail"]
 
 
 def test_the_links_between_the_pages_lead_somewhere(steward: TestClient) -> None:
