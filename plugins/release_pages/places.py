@@ -90,7 +90,8 @@ def release_file(store: Store, version: str, path: str) -> str | None:
 def web_address(text: str) -> str:
     """Return an address that a page may link to: of the web, without a password; empty if it is none.
 
-    Whoever can write to the store can write anything into what is read from there.
+    Whoever can write to the store can write anything into what is read from there. A link opens in the page's
+    own frame: Airflow shows pages of plugins in one that may open no windows.
     """
     try:
         parts = urlsplit(text)
