@@ -27,7 +27,7 @@ def most_at_once(requests: list[dict[str, Any]], prefix: str) -> int:
     """Return how many requests were in progress at the same time, at most."""
     mine = [request for request in requests if request["path"].startswith(prefix)]
     begun = [(request["t"], 1) for request in mine]
-    ended = [(request["t"] + request["seconds"], -1) for request in mine]
+    ended = [(request["t"] + max(0, request["seconds"] - 0.001), -1) for request in mine]  # times are rounded
     most = now = 0
     for _, change in sorted(begun + ended):
         now += change
