@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass, replace
 
 import psutil  # type: ignore[import-untyped]
 
-from pipelines.errors import StoreLocked
+from pipelines.errors import StoreError, StoreLocked
 from pipelines.store import Store
 
 log = logging.getLogger(__name__)
@@ -102,7 +102,7 @@ def held(store: Store, run: str, *, alone: bool, keep: bool = False) -> Iterator
         _HEART.reset(token)
         heart.stop()
         if not keep and not heart.lost:
-            _renew(store, me, let_go=True)
+            _let_go(store, me)
 
 
 def check() -> None:
@@ -113,7 +113,11 @@ def check() -> None:
 
     """
     heart = _HEART.get()
-    if heart is not None and heart.lost:
+    if heart is None:
+        return
+    if heart.is_overdue():  # it may be anybody's by now: this process slept, or the store did not answer
+        heart.beat()
+    if heart.lost:
         raise StoreLocked(f"{heart.store.url} was taken over from run {heart.me.run} by {heart.lost}")
 
 
@@ -201,6 +205,13 @@ def _renew(store: Store, me: Owner, *, let_go: bool = False) -> Owner | None:
             return None
 
 
+def _let_go(store: Store, me: Owner) -> None:
+    try:
+        _renew(store, me, let_go=True)
+    except (OSError, StoreError) as error:  # what the run has to say itself is of more interest
+        log.warning("the lock is not given back, and lasts for %.0f s more: %s", EXPIRES, error)
+
+
 class _Heart(threading.Thread):
     """Renews the heartbeat until it is stopped, or the lock is somebody else's."""
 
@@ -210,29 +221,37 @@ class _Heart(threading.Thread):
         self.me = me
         self._stopped = threading.Event()
         self._beating = threading.Lock()
+        self._beaten = time.monotonic()
         self.lost = ""
 
     def run(self) -> None:
         while not self._stopped.wait(BEAT) and not self.lost:
-            self._beat()
+            self.beat()
 
     def say(self, dashboard: str) -> None:
         """Beat at once, with another address from now on."""
         with self._beating:
             self.me = replace(self.me, dashboard=dashboard)
-        self._beat()
+        self.beat()
 
-    def _beat(self) -> None:
+    def beat(self) -> None:
+        """Renew the heartbeat, or find out who has the lock now."""
         with self._beating:
             if self.lost:
                 return
+            now = time.monotonic()
             try:
                 other = _renew(self.store, self.me)
-            except OSError as error:  # the store does not answer now; the lock lasts for some heartbeats more
+            except (OSError, StoreError) as error:  # it does not answer now; the lock lasts for some heartbeats more
                 log.warning("heartbeat: %s", error)
                 return
             if other is not None:
                 self.lost = other.in_words()
+            self._beaten = now
+
+    def is_overdue(self) -> bool:
+        """Say whether so much time has passed that the lock may be somebody else's."""
+        return time.monotonic() - self._beaten > EXPIRES
 
     def stop(self) -> None:
         self._stopped.set()

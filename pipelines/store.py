@@ -22,7 +22,9 @@ from typing import IO, Any, cast
 
 import fsspec
 
+from pipelines import object_store
 from pipelines.errors import StoreError
+from pipelines.store_errors import explained
 
 _GUARDS = ".locks"
 _SCRATCH = ".tmp"
@@ -92,7 +94,7 @@ class Store:
     def __post_init__(self) -> None:
         """Resolve the URL."""
         url = self.url if "://" in self.url else str(Path(self.url).resolve())
-        fs, root = fsspec.core.url_to_fs(url)
+        fs, root = fsspec.core.url_to_fs(url, use_listings_cache=False)  # other processes write to it as well
         object.__setattr__(self, "url", url)
         object.__setattr__(self, "_fs", fs)
         object.__setattr__(self, "_root", root.rstrip("/"))
@@ -110,6 +112,12 @@ class Store:
         """Return the full name of a path, for people and for other programs."""
         return f"{self.url.rstrip('/')}/{path}" if path else self.url
 
+    def _explained(self) -> contextlib.AbstractContextManager[None]:
+        """Make an object store's refusals say what to do."""
+        if self.local is not None:
+            return contextlib.nullcontext()
+        return explained(self.url, object_store.why(self._fs, self._root))
+
     def _full(self, path: str) -> str:
         parts = path.split("/")
         if path.startswith("/") or ".." in parts or "" in parts:
@@ -119,8 +127,13 @@ class Store:
     # Reading
 
     def exists(self, path: str) -> bool:
-        """Say whether a file is there."""
-        return bool(self._fs.isfile(self._full(path)))
+        """Say whether a file is there. An error says nothing of it, so it is raised."""
+        full = self._full(path)
+        try:
+            with self._explained():
+                return bool(self._fs.info(full)["type"] == "file")
+        except (FileNotFoundError, NotADirectoryError):
+            return False
 
     def identity(self, path: str) -> dict[str, Any]:
         """Return what tells this version of a file from another without reading it: size, and time or entity tag.
@@ -130,14 +143,15 @@ class Store:
 
         """
         try:
-            self._fs.invalidate_cache()
-            return identity_of(self._fs.info(self._full(path)))
+            with self._explained():
+                return identity_of(self._fs.info(self._full(path)))
         except FileNotFoundError:
             raise StoreError(f"{self.locate(path)} is not there") from None
 
     def size(self, path: str) -> int:
         """Return a file's size in bytes."""
-        return int(self._fs.size(self._full(path)))
+        with self._explained():
+            return int(self._fs.size(self._full(path)))
 
     def open(self, path: str) -> IO[bytes]:
         """Open a file for reading.
@@ -146,10 +160,13 @@ class Store:
             StoreError: the file is not there.
 
         """
+        full = self._full(path)
         try:
-            return cast(IO[bytes], self._fs.open(self._full(path), "rb"))
+            with self._explained():
+                file = self._fs.open(full, "rb")
         except FileNotFoundError:
             raise StoreError(f"{self.locate(path)} is not there") from None
+        return cast(IO[bytes], file if self.local else object_store.ExplainedFile(file, self._explained))
 
     def read_json(self, path: str) -> Any:
         """Return the content of a JSON file, or None where there is none."""
@@ -163,18 +180,18 @@ class Store:
 
     def read_text(self, path: str) -> str | None:
         """Return the content of a UTF-8 text file as it is now, or None where there is none."""
-        self._fs.invalidate_cache()
         try:
-            return str(self._fs.cat_file(self._full(path)).decode())
+            with self._explained():
+                return str(self._fs.cat_file(self._full(path)).decode())
         except FileNotFoundError:
             return None
 
     def files(self, folder: str) -> list[str]:
         """Return the paths of all files below a folder, sorted; none where the folder is not there."""
-        self._fs.invalidate_cache()
         base = self._full(folder) if folder else self._root
         try:
-            found = self._fs.find(base)
+            with self._explained():
+                found = self._fs.find(base)
         except FileNotFoundError:
             return []
         return sorted(path[len(self._root) + 1 :] for path in found)
@@ -190,9 +207,9 @@ class Store:
 
     def folders(self, folder: str) -> list[str]:
         """Return the names of the folders directly inside a folder, sorted."""
-        self._fs.invalidate_cache()
         try:
-            entries = self._fs.ls(self._full(folder), detail=True)
+            with self._explained():
+                entries = self._fs.ls(self._full(folder), detail=True)
         except FileNotFoundError:
             return []
         return sorted(entry["name"].rstrip("/").rsplit("/", 1)[-1] for entry in entries if entry["type"] == "directory")
@@ -266,37 +283,19 @@ class Store:
                     return False
                 self.write_text(path, after)
                 return True
-        condition = {"IfNoneMatch": "*"}
-        if before is not None:
-            tag = self._tag(path)
-            if tag is None or self.read_text(path) != before or self._tag(path) != tag:
-                return False
-            condition = {"IfMatch": tag}
-        bucket, key, _ = self._fs.split_path(self._full(path))
         try:
-            self._fs.call_s3("put_object", Bucket=bucket, Key=key, Body=after.encode(), **condition)
+            with self._explained():
+                return object_store.swap(self._fs, self._full(path), before, after)
         except OSError as error:
-            code = getattr(error.__cause__, "response", {}).get("Error", {}).get("Code")
-            if code in ("PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey"):
-                return False
             raise StoreError(f"cannot write {self.locate(path)}: {error}") from error
-        self._fs.invalidate_cache()
-        return True
-
-    def _tag(self, path: str) -> str | None:
-        """Return the entity tag of an object, None where it is not there."""
-        self._fs.invalidate_cache()
-        try:
-            return str(self._fs.info(self._full(path), refresh=True)["ETag"])
-        except FileNotFoundError:
-            return None
 
     def link(self, source: str, target: str) -> None:
         """Give a file a second name, without copying where the file system can: neither is ever written again."""
         full = self._full(target)
         try:
             if self.local is None:
-                self._fs.copy(self._full(source), full)
+                with self._explained():
+                    self._fs.cp_file(self._full(source), full)
                 return
             Path(full).parent.mkdir(parents=True, exist_ok=True)
             temporary = self._temporary()
@@ -316,7 +315,7 @@ class Store:
 
     def remove(self, path: str) -> None:
         """Remove a file; it is no error if it is not there."""
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(FileNotFoundError), self._explained():
             self._fs.rm_file(self._full(path))
 
     def remove_folder(self, folder: str) -> None:
@@ -379,7 +378,8 @@ class Store:
         found = {}
         asked = {"Bucket": bucket, "Prefix": prefix.removesuffix("x")}
         while True:
-            answer = self._fs.call_s3("list_multipart_uploads", **asked)
+            with self._explained():
+                answer = self._fs.call_s3("list_multipart_uploads", **asked)
             for upload in answer.get("Uploads", ()):
                 if time.time() - upload["Initiated"].timestamp() >= seconds:
                     which = {"Bucket": bucket, "Key": upload["Key"], "UploadId": upload["UploadId"]}
@@ -393,7 +393,8 @@ class Store:
     def end_upload(self, path: str, upload: str) -> None:
         """Give up an unfinished upload, with what arrived of it."""
         bucket, key, _ = self._fs.split_path(self._full(path))
-        self._fs.call_s3("abort_multipart_upload", Bucket=bucket, Key=key, UploadId=upload)
+        with self._explained():
+            self._fs.call_s3("abort_multipart_upload", Bucket=bucket, Key=key, UploadId=upload)
 
     def _temporary(self) -> Path:
         """Create an empty temporary file, on the store's own disk where it has one, so that it can be moved."""
@@ -407,8 +408,8 @@ class Store:
 
     def _commit(self, temporary: Path, full: str) -> None:
         if self.local is None:
-            self._fs.put_file(str(temporary), full)
-            self._fs.invalidate_cache()
+            with self._explained():
+                object_store.upload(self._fs, temporary, full)
         else:
             temporary.chmod(0o644)
             Path(full).parent.mkdir(parents=True, exist_ok=True)

@@ -10,6 +10,7 @@ from random import Random
 
 import numpy as np
 from PIL import Image
+from skimage import data
 
 from pipelines.demo.server import DemoCommons
 from tests.stages.making import url_of, write_wit
@@ -25,16 +26,24 @@ class File:
     uploaded: int = 0
     licence: str = LICENCES[0]
     caption: int = 0
+    face: bool = False
+    damaged: bool = False
 
 
 @dataclass
 class World:
-    """The state of Commons and of WIT. Names are those that WIT knows; a moved file has another one on Commons."""
+    """The state of Commons and of WIT. Names are those that WIT knows; a moved file has another one on Commons.
+
+    WIT may have forgotten a file, have lost its captions, or know a moved one under both of its names.
+    """
 
     files: dict[str, File] = field(default_factory=dict)
     nominated: set[str] = field(default_factory=set)
     deleted: set[str] = field(default_factory=set)
     moved: dict[str, str] = field(default_factory=dict)
+    forgotten: set[str] = field(default_factory=set)
+    uncaptioned: set[str] = field(default_factory=set)
+    known_twice: set[str] = field(default_factory=set)
     _made: int = 0
 
     def upload(self, count: int) -> list[str]:
@@ -45,11 +54,18 @@ class World:
             self._made += 1
         return names
 
-    def upload_again(self, name: str) -> None:
-        """Replace a file's content."""
+    def upload_again(self, name: str, *, face: bool = False, damaged: bool = False) -> None:
+        """Replace a file's content: by another picture, one of a person, or bytes that are none."""
         self.files[name].seed = 1_000_000 + self._made
+        self.files[name].face, self.files[name].damaged = face, damaged
         self.files[name].uploaded += 1
         self._made += 1
+
+    def revert(self, name: str) -> None:
+        """Upload a file's first content again."""
+        self.files[name].seed = int(name[8:13])
+        self.files[name].face = self.files[name].damaged = False
+        self.files[name].uploaded += 1
 
     def move(self, name: str) -> None:
         """Give a file another name."""
@@ -64,7 +80,7 @@ class World:
             if path.name not in there:
                 path.unlink()
         for name, about in there.items():
-            (originals / name).write_bytes(drawn(about.seed))
+            (originals / name).write_bytes(content(about))
         catalogue = {
             "categories": {"Copyright violations": [f"File:{self.moved.get(name, name)}" for name in self.nominated]},
             "licences": {f"File:{name}": {"LicenseShortName": about.licence} for name, about in there.items()},
@@ -75,14 +91,18 @@ class World:
         rows = [
             {
                 "language": language,
-                "image_url": url_of(name),
+                "image_url": url_of(known_as),
                 "page_title": name,
-                "caption_reference_description": f"Caption {about.caption} of {name}",
+                "caption_reference_description": ""
+                if name in self.uncaptioned
+                else f"Caption {about.caption} of {name}",
                 "mime_type": "image/jpeg",
                 "original_width": "64",
                 "original_height": "48",
             }
             for name, about in self.files.items()
+            if name not in self.forgotten
+            for known_as in ([name, self.moved.get(name, name)] if name in self.known_twice else [name])
             for language in ("en", "de")
         ]
         write_wit(folder / "wit.tsv.gz", *rows)
@@ -111,6 +131,22 @@ def downloads(folder: Path) -> list[str]:
     return [path for path in (json.loads(line)["path"] for line in lines) if path.startswith("/wikipedia/")]
 
 
+def content(file: File) -> bytes:
+    """Return a file's bytes."""
+    if file.damaged:
+        return b"damaged" + drawn(file.seed)[7:200]
+    return portrait(file.seed) if file.face else drawn(file.seed)
+
+
+def portrait(seed: int) -> bytes:
+    """Return a picture that a face covers a good part of; no two are the same."""
+    pixels = np.array(Image.fromarray(data.astronaut()[:220, 120:340]).resize((96, 96)))
+    pixels[:4, :4] = [seed % 256, seed // 256 % 256, seed // 65536 % 256]
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG", quality=95)
+    return file.getvalue()
+
+
 def drawn(seed: int) -> bytes:
     """Return a picture like no other: a few coloured rectangles, 64 × 48 pixels."""
     random = Random(seed)
@@ -119,6 +155,6 @@ def drawn(seed: int) -> bytes:
         x, y = random.randrange(60), random.randrange(44)
         colour = [random.randrange(256) for _ in range(3)]
         pixels[y : y + random.randrange(4, 30), x : x + random.randrange(4, 40)] = colour
-    data = io.BytesIO()
-    Image.fromarray(pixels).save(data, "JPEG", quality=90)
-    return data.getvalue()
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG", quality=90)
+    return file.getvalue()

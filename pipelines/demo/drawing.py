@@ -10,7 +10,7 @@ import re
 import warnings
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 _FORMATS = {"JPEG": "JPEG", "MPO": "JPEG", "TIFF": "JPEG", "PNG": "PNG", "WEBP": "PNG", "GIF": "GIF"}
 _QUALITY = 87  # of Wikimedia's JPEG thumbnails
@@ -38,6 +38,8 @@ def draw_thumbnail(data: bytes, mime: str, width: int, comment: str) -> bytes:
     """
     try:
         return _draw_svg(data, width) if mime == "image/svg+xml" else _draw_bitmap(data, width, comment)
+    except UnidentifiedImageError as error:  # its text has an address in memory: no two runs would be told the same
+        raise CannotDraw("no picture of any known format") from error
     except (OSError, SyntaxError, ValueError, EOFError) as error:
         raise CannotDraw(str(error)) from error
 
