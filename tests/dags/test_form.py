@@ -46,9 +46,15 @@ def test_a_list_is_a_text_with_an_entry_in_each_line(release_dag: Found, name: s
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("image_width", 1000), ("face_threshold", -0.1), ("face_rule", "all"), ("partitions", "many"), ("version", "new")],
+    [
+        *(("image_width", 1000), ("face_threshold", -0.1), ("face_rule", "all"), ("partitions", "many")),
+        *(("version", "new"), ("store", "s3://key:secret@bucket"), ("media_url", "http://me:secret@host")),
+        ("wit_files", ["https://me:secret@host/a.tsv"]),
+    ],
 )
-def test_a_setting_out_of_range_is_refused_by_the_form(release_dag: Found, name: str, value: Any) -> None:
+def test_a_setting_out_of_range_or_with_a_secret_is_refused_by_the_form(
+    release_dag: Found, name: str, value: Any
+) -> None:
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(value, release_dag["params"][name]["schema"])
 

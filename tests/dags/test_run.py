@@ -19,12 +19,36 @@ from pipelines.demo.server import DemoCommons
 from pipelines.pipeline import STAGES
 from tests.dags.parse import ROOT
 from tests.dags.receivers import Metrics, Webhook, statsd, webhook
+from tests.planted import files_below, found
+from tests.private_server import LOGIN, QUERY, VARIABLES, named, private_server
 from tests.stages.making import url_of, write_wit
 
 DAG = "wit_release"
 REFRESH = "wit_refresh"
 TAKEDOWN = "wit_takedown"
 NAMES = ("Blue_square.png", "Grünes_Quadrat.jpg", "赤い四角.gif", "Nominated.jpg")
+
+PLANTED = VARIABLES | {
+    "AWS_ACCESS_KEY_ID": "Planted0access0key",
+    "AWS_SECRET_ACCESS_KEY": "Planted0secret0key",
+    "AWS_SESSION_TOKEN": "Planted0session0token",
+    "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
+    "AIRFLOW_CONN_SMTP_DEFAULT": "smtp://alerts:Planted0smtp0password@127.0.0.1:9",
+}
+"""What the environment of Airflow holds besides: secrets of a deployment."""
+
+KEPT = ("secrets.json", "passwords.json")
+"""Files of Airflow's state that hold secrets, for their owner alone."""
+
+SECRETS = (
+    LOGIN,
+    LOGIN.partition(":")[2],
+    QUERY.partition("=")[2],
+    "Planted0access0key",
+    "Planted0secret0key",
+    "Planted0session0token",
+    "Planted0smtp0password",
+)
 
 pytestmark = pytest.mark.timeout(1200)  # starting Airflow takes half a minute, longer on a busy machine
 
@@ -83,9 +107,14 @@ def start(tmp_path_factory: pytest.TempPathFactory, metrics: Metrics, hook: Webh
     make_commons(folder / "commons")
     caption = "caption_reference_description"
     rows = [{"image_url": url_of(name), "language": "en", caption: name} for name in NAMES]
-    with DemoCommons(folder / "commons") as commons, Airflow(ROOT, state=folder / "state") as airflow:
+    wit = Path(write_wit(folder / "wit.tsv.gz", *rows)).read_bytes()
+    with (
+        DemoCommons(folder / "commons") as commons,
+        private_server({"/wit.tsv.gz": wit}) as server,
+        Airflow(ROOT, state=folder / "state", extra=PLANTED) as airflow,
+    ):
         settings = {
-            "wit_files": [write_wit(folder / "wit.tsv", *rows)],
+            "wit_files": [named(f"{server}/wit.tsv.gz")],
             "store": str(folder / "store"),
             "version": "2026.01.01",
             "origin": "demo",
@@ -284,10 +313,32 @@ def test_everything_listens_on_loopback_only(running: Running) -> None:
 
 
 def test_secrets_are_for_the_owner_only(running: Running) -> None:
-    for name in ("secrets.json", "passwords.json"):
+    for name in KEPT:
         assert (running.state / name).stat().st_mode & 0o077 == 0
 
 
 def test_a_second_airflow_over_the_same_database_is_refused(running: Running) -> None:
     with pytest.raises(AirflowRunning, match="make stop"):
         Airflow(ROOT, state=running.state).start()
+
+
+def test_no_secret_is_in_logs_database_or_store(running: Running, release: str) -> None:
+    """Those of the environment, after a run that succeeded and one that failed at a file that needs them."""
+    (wit,) = running.settings["wit_files"]
+    missing = running.run(wit_files=[wit.replace("wit.tsv", "missing.tsv")], version="2026.01.02")
+    errors = [entry["event"] for entry in running.log(missing, "pull_rows") if entry.get("level") == "error"]
+    assert "${WIT_SECRET_LOGIN}" in errors[0]
+    files = files_below(running.state, but=KEPT)
+    store = files_below(Path(running.settings["store"]))
+    assert any(b"${WIT_SECRET_LOGIN}" in data for name, data in files.items() if "airflow.db" in name)
+    assert any(name.endswith("begun.json") for name in store)
+    kept = {value for name in KEPT for value in json.loads((running.state / name).read_text()).values()}
+    assert found([*SECRETS, *kept], files | store) == []
+
+
+@pytest.mark.parametrize("field", ["wit_files", "store"])
+def test_a_secret_that_somebody_types_makes_no_run(running: Running, field: str) -> None:
+    """Airflow keeps what was typed in its audit log all the same, as docker/README.md says."""
+    typed = "https://me:Typed0secret@host/a.tsv"
+    with pytest.raises(ApiRefused, match="400"):
+        running.api.trigger(DAG, running.settings | {field: [typed] if field == "wit_files" else typed})

@@ -1,8 +1,9 @@
 """``dc`` where there is no container engine: it stands in for ``docker compose`` in the commands of docker/README.md.
 
 ``exec`` and ``run`` run the command as a process that has the environment which compose.yaml gives the service, with
-the present docker/.env; ``up`` prepares the database as airflow-init does, with the present password. Host names of
-containers are replaced by what the variable HERE, a JSON object, has in their place.
+the present docker/.env; ``up`` connects to the database with the present password, and prepares it, as airflow-init
+does, where that was not done yet. Host names of containers are replaced by what the variable HERE, a JSON object, has
+in their place.
 """
 
 import json
@@ -14,6 +15,12 @@ from pathlib import Path
 from tests.docker.files import BASE, VARIABLE, services
 
 _WITH_VALUE = {"--volume"}
+_PREPARE = ["airflow", "db", "migrate"]
+_IS_PREPARED = """
+import os, psycopg2
+url = os.environ["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"].replace("+psycopg2", "")
+psycopg2.connect(url).cursor().execute("SELECT * FROM alembic_version")
+"""
 
 
 def main(words: list[str]) -> int:
@@ -21,7 +28,7 @@ def main(words: list[str]) -> int:
     if action == "up":
         if any(not word.startswith("-") for word in rest):
             return 0  # single services, which are on
-        return _run("airflow-init", ["airflow", "db", "migrate"])
+        return _run("airflow-init", [sys.executable, "-c", _IS_PREPARED]) and _run("airflow-init", _PREPARE)
     while rest[0].startswith("-"):
         rest = rest[2:] if rest[0] in _WITH_VALUE else rest[1:]
     service, *command = rest
