@@ -15,7 +15,7 @@ from pipelines.config import ReleaseConfig
 from pipelines.engine.cluster import open_client
 from pipelines.engine.meter import SILENT, Meter, Under
 from pipelines.engine.partition import is_done
-from pipelines.engine.run import Summary, run_step
+from pipelines.engine.run import Summary, chunk_size, run_step
 from pipelines.engine.step import Context, Step, shard_keys, shard_name
 from pipelines.lock import held
 from pipelines.releases import (
@@ -75,8 +75,14 @@ class Run:
     def each_shard(self, function: Callable[[Context, str], int]) -> int:
         """Call a function for every partition, on the workers, and add up what it returns."""
         keys = shard_keys(self.context)
-        calls = self.client.map(function, [self.context] * len(keys), keys, pure=False)
+        size = chunk_size(self.client, len(keys))
+        chunks = [keys[start : start + size] for start in range(0, len(keys), size)]
+        calls = self.client.map(functools.partial(_add_up, function, self.context), chunks, pure=False)
         return sum(self.client.gather(calls))
+
+
+def _add_up(function: Callable[[Context, str], int], context: Context, keys: Sequence[str]) -> int:
+    return sum(function(context, key) for key in keys)
 
 
 def _unfinished(names: tuple[str, ...], context: Context, key: str) -> int:

@@ -5,6 +5,7 @@ reads. Content rather than recipe: an input that was made again and came out the
 *recipe* is the fingerprint without the inputs: rows of an earlier run can be taken over while it is the same.
 """
 
+import functools
 import hashlib
 import json
 from collections.abc import Mapping
@@ -63,8 +64,16 @@ def read_made(store: Store, path: str) -> Made | None:
         StoreError: the file is no Parquet file of ours.
 
     """
-    if not store.exists(path):
+    try:
+        identity = store.identity(path)
+    except StoreError:
         return None
+    return _read_made(store, path, tuple(identity.values()))
+
+
+@functools.lru_cache(maxsize=4096)
+def _read_made(store: Store, path: str, identity: tuple[Any, ...]) -> Made:
+    """Read a file's metadata once per process: several steps ask for it, and a refresh asks for that of every file."""
     with store.open(path) as file:
         try:
             metadata = pq.read_metadata(file).metadata or {}

@@ -1,10 +1,12 @@
 """Makes one partition of one step's table, on a worker. This is what the engine submits to Dask."""
 
+import functools
 import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -68,14 +70,13 @@ def make_partition(
         Exception: whatever the step raises; nothing half-made stays.
 
     """
+    stands = standing(context, step, key)
+    if stands is not None:
+        return stands
     started = time.monotonic()
     path = table_path(step.name, key)
     this_recipe = recipe(context, step, key)
     wanted = fingerprint(context, step, key, this_recipe)
-    made = read_made(context.store, path)
-    if made and _is_done(context, step, key, made, wanted):
-        _place_files(context, step, path)
-        return Receipt(key, made.rows, 0, 0, dict(made.counts), time.monotonic() - started, skipped=True)
     task = Task(context, step, key, progress, leases, device)
     if isinstance(step, RowStep):
         made, fresh = _make_rows(task, step, path, wanted, this_recipe)
@@ -94,22 +95,34 @@ def make_partition(
     return Receipt(key, made.rows, fresh, made.pending, dict(made.counts), seconds, skipped=False, effort=effort)
 
 
+def standing(context: Context, step: Step, key: str) -> Receipt | None:
+    """Return the receipt of a partition that is done, after putting its files into the release; None: it is not done.
+
+    Raises:
+        StoreError: an input is missing, or the store refuses a write.
+
+    """
+    started = time.monotonic()
+    made = read_made(context.store, table_path(step.name, key))
+    if made is None or not _is_done(context, step, key, made):
+        return None
+    _place_files(context, step, table_path(step.name, key))
+    return Receipt(key, made.rows, 0, 0, dict(made.counts), time.monotonic() - started, skipped=True)
+
+
 def is_done(context: Context, step: Step, key: str) -> bool:
     """Say whether `make_partition` would find nothing to do."""
     made = read_made(context.store, table_path(step.name, key))
-    if made is None:
-        return False
     try:
-        wanted = fingerprint(context, step, key, recipe(context, step, key))
+        return made is not None and _is_done(context, step, key, made)
     except StoreError:  # an input is not there
         return False
-    return _is_done(context, step, key, made, wanted)
 
 
-def _is_done(context: Context, step: Step, key: str, made: Made, wanted: str) -> bool:
-    if made.fingerprint != wanted or made.pending or _again(context, step, key):
+def _is_done(context: Context, step: Step, key: str, made: Made) -> bool:
+    if made.pending or made.fingerprint != fingerprint(context, step, key, recipe(context, step, key)):
         return False
-    return _files_are_there(context.store, step, table_path(step.name, key))
+    return not _again(context, step, key) and _files_are_there(context.store, step, table_path(step.name, key))
 
 
 def _again(context: Context, step: Step, key: str) -> frozenset[str]:
@@ -118,6 +131,11 @@ def _again(context: Context, step: Step, key: str) -> frozenset[str]:
 
 def written_files(store: Store, path: str) -> list[tuple[str, int]]:
     """Return what a step that writes files noted of a partition: path below `FILES_FOLDER`, and bytes."""
+    return _read_receipts(store, path, tuple(store.identity(path).values()))
+
+
+@functools.lru_cache(maxsize=4096)
+def _read_receipts(store: Store, path: str, identity: tuple[Any, ...]) -> list[tuple[str, int]]:
     with store.open(path) as file:
         receipts = pq.ParquetFile(file).read(columns=["path", "bytes"], use_threads=False).to_pylist()
     return [(receipt["path"], receipt["bytes"]) for receipt in receipts]
@@ -186,7 +204,7 @@ def _make_rows(task: Task, step: RowStep, path: str, wanted: str, this_recipe: s
                     _save(store, f"{saved_folder}/{len(saved) + number:06d}.parquet", step, fresh, this_recipe)
                 fresh_rows += fresh.num_rows
                 parts.append(fresh)
-            writer.write(pa.concat_tables(parts).sort_by(KEY))
+            writer.write(parts[0] if len(parts) == 1 else pa.concat_tables(parts).sort_by(KEY))
             task.progress(rows.num_rows)
         made = writer.finish(wanted, this_recipe, task.counts)
     task.bytes_written += writer.bytes

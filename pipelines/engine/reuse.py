@@ -4,6 +4,8 @@ A row is found by its key and taken over if its identity is the same and it is n
 and a second try of failed downloads are one and the same thing.
 """
 
+import itertools
+import operator
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -93,7 +95,7 @@ class Previous:
         return (pa.concat_tables(list(self._read(found))) if found else None), missing
 
     def _read(self, places: list[_Place]) -> Iterator[pa.Table]:
-        for number, group, row in places:
-            if self._cached is None or self._cached[0] != (number, group):
-                self._cached = ((number, group), self._files[number].read_row_group(group))
-            yield self._cached[1].slice(row, 1)
+        for group, rows in itertools.groupby(places, key=operator.itemgetter(0, 1)):
+            if self._cached is None or self._cached[0] != group:
+                self._cached = (group, self._files[group[0]].read_row_group(group[1]))
+            yield self._cached[1].take(pa.array([row for _, _, row in rows]))

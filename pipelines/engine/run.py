@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import math
 import os
 import socket
 import time
@@ -18,7 +19,7 @@ from pipelines.commons.politeness import Leases
 from pipelines.commons.traffic import Traffic
 from pipelines.engine.cluster import SchedulerLost, device_of, is_cancelled, resources_for
 from pipelines.engine.meter import GPU_SECONDS, ROWS, SILENT, Meter, StepMeter, Under
-from pipelines.engine.partition import Receipt, make_partition
+from pipelines.engine.partition import Receipt, make_partition, standing
 from pipelines.engine.progress import Progress, progress_for
 from pipelines.engine.step import Context, Needs, Step
 from pipelines.errors import StageFailed, WitReleaseError
@@ -126,6 +127,11 @@ def run_step(client: Client, context: Context, step: Step, meter: Meter = SILENT
     receipts: list[Receipt] = []
     metered = StepMeter(Under(meter, step.name), len(keys))
     with logs.about(step=step.name), progress_for(step.name, len(keys)) as progress:
+        for receipt in _standing(client, context, step, keys, resources):
+            receipts.append(receipt)
+            metered.done(receipt.key)
+            progress.partition()
+        keys = sorted(set(keys) - {receipt.key for receipt in receipts})
         client.subscribe_topic(caller.topic, _listener(progress, metered, logs.named()))
         futures = {
             client.submit(
@@ -161,6 +167,35 @@ def run_step(client: Client, context: Context, step: Step, meter: Meter = SILENT
     made = sum(receipt.rows for receipt in receipts if not receipt.skipped)
     metered.end({**summary.effort, ROWS: made}, summary.seconds, summary.worker_seconds)
     return summary
+
+
+def _standing(
+    client: Client, context: Context, step: Step, keys: list[str], resources: dict[str, float]
+) -> list[Receipt]:
+    """Return the receipts of the partitions that are done.
+
+    A refresh finds most of them done, and to look is a small part of what a task costs; so some are looked at in one.
+    """
+    if len(keys) == 1:
+        return []  # its task looks itself
+    size = chunk_size(client, len(keys))
+    looks = [
+        client.submit(_look, context, step, keys[start : start + size], pure=False, resources=resources or None)
+        for start in range(0, len(keys), size)
+    ]
+    # Where a look failed, the partitions' own tasks come to the same error, and say which of them it is.
+    return [receipt for look in looks if look.exception() is None for receipt in look.result()]
+
+
+def _look(context: Context, step: Step, keys: list[str]) -> list[Receipt]:
+    receipts = (standing(context, step, key) for key in keys)
+    return [receipt for receipt in receipts if receipt is not None]
+
+
+def chunk_size(client: Client, keys: int) -> int:
+    """Return how many partitions to handle in one task where each takes milliseconds: four tasks for each thread."""
+    threads = sum(client.nthreads().values()) or 1
+    return math.ceil(keys / (4 * threads))
 
 
 def _listener(

@@ -20,6 +20,7 @@ from pipelines.commons.media import (
     fetch_all,
 )
 from pipelines.commons.names import UPLOAD
+from pipelines.engine.fingerprint import read_made
 from pipelines.engine.step import Context, Needs, RowStep, Task, table_path
 from pipelines.tables import DESCRIPTIONS, FETCHED, IMAGES, KEY, LEDGER, PIXELS, PURGED, Outcome, Table
 from pipelines.vision.pictures import Picture, Undecodable, UnsupportedType, release_picture
@@ -132,6 +133,9 @@ def _made(picture: Picture | _Stopped) -> dict[str, Any]:
 
 def _wanted_again(context: Context, key: str) -> frozenset[str]:
     """Return the purged pictures that a changed decision wants back: those that `decide` found missing."""
+    made = read_made(context.store, table_path(PIXELS.name, key))
+    if made is None or not made.counts.get(PURGED):
+        return frozenset()
     status, outcome = (_column(context, PIXELS, key, "status"), _column(context, LEDGER, key, "outcome"))
     return frozenset(url for url in status if status[url] == PURGED and outcome.get(url) == Outcome.FETCH_FAILED)
 

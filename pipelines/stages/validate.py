@@ -22,14 +22,17 @@ from pipelines.takedowns import read_takedowns
 
 
 def _identities(context: Context, key: str) -> Mapping[str, Any]:
-    """A file that was replaced or damaged is measured again, and so is everything when the takedown list changes."""
+    """A file that was replaced or damaged is measured again, and so is everything when the takedown list changes.
+
+    One that is the very file of the release before (a link to it, or a copy with its entity tag) was measured there:
+    its path below the release counts, and not which release that is.
+    """
     files: dict[str, Any] = {}
     for path in measured_paths(key):
-        where = release_path(context.version, path)
         try:
-            files[where] = context.store.identity(where)
+            files[path] = context.store.identity(release_path(context.version, path))
         except StoreError:
-            files[where] = None  # it is not there: a measurement in its own right
+            files[path] = None  # it is not there: a measurement in its own right
     return {"files": files, "takedowns": sorted(read_takedowns(context.store))}
 
 
