@@ -97,6 +97,18 @@ def _parser() -> argparse.ArgumentParser:
     )
     sync.set_defaults(command=_sync)
 
+    plan = commands.add_parser("plan", help="say how long a release takes, what it stores, and which limit binds")
+    plan.add_argument("--images", type=int, default=6_500_000, help="selected from WIT (default: %(default)s)")
+    plan.add_argument("--profile", choices=("wikimedia", "mirror"), default="wikimedia", help="(default: %(default)s)")
+    plan.add_argument("--workers", type=int, default=2, help="processes of one core each (default: %(default)s)")
+    plan.add_argument("--gpus", type=int, default=0, help="0: the networks run on the CPU (default: %(default)s)")
+    plan.add_argument("--partitions", type=int, default=200, help="of the release (default: %(default)s)")
+    plan.add_argument("--latency", type=float, metavar="SECONDS", help="of an answer of the media servers")
+    for what in ("cpu-hour", "gpu-hour", "gb-month"):
+        about = "in any currency; 0: not counted (default: %(default)s)"
+        plan.add_argument(f"--price-{what}", type=float, default=0.0, metavar="PRICE", help=about)
+    plan.set_defaults(command=_plan)
+
     add_commands(commands, _add_store)
     return parser
 
@@ -200,3 +212,21 @@ def _sync(options: argparse.Namespace) -> None:
         f"{options.folder}: release {done.version}; {len(done.kept)} files were there, {len(done.fetched)} fetched "
         f"({done.bytes / 1e6:,.1f} MB), {len(done.removed)} removed; every file is as published"
     )
+
+
+def _plan(options: argparse.Namespace) -> None:
+    from dataclasses import replace
+
+    from pipelines.capacity import PROFILES, Asked, Prices, plan, read_unit_costs
+    from pipelines.capacity_table import in_words
+
+    if min(options.images, options.workers, options.partitions) < 1 or options.gpus < 0:
+        raise SettingError("images, workers and partitions must be at least 1, and gpus not below 0")
+    limits = PROFILES[options.profile]
+    if options.latency is not None:
+        limits = replace(limits, latency=options.latency)
+    asked = Asked(options.images, limits, options.workers, options.gpus, options.partitions)
+    costs = read_unit_costs()
+    prices = Prices(options.price_cpu_hour, options.price_gpu_hour, options.price_gb_month)
+    for line in in_words(asked, costs, plan(asked, costs), prices):
+        print(line)
