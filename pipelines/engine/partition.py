@@ -204,7 +204,8 @@ def _make_rows(task: Task, step: RowStep, path: str, wanted: str, this_recipe: s
                     _save(store, f"{saved_folder}/{len(saved) + number:06d}.parquet", step, fresh, this_recipe)
                 fresh_rows += fresh.num_rows
                 parts.append(fresh)
-            writer.write(parts[0] if len(parts) == 1 else pa.concat_tables(parts).sort_by(KEY))
+            # Rows that were taken over come in the order of the inputs; a step may return its rows in any.
+            writer.write(pa.concat_tables(parts).sort_by(KEY) if any(missing) else pa.concat_tables(parts))
             task.progress(rows.num_rows)
         made = writer.finish(wanted, this_recipe, task.counts)
     task.bytes_written += writer.bytes
