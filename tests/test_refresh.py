@@ -16,6 +16,7 @@ from distributed import Client
 from pipelines.engine.step import Context
 from pipelines.errors import ReleaseError
 from pipelines.reader import open_release
+from pipelines.releases import run_path
 from pipelines.store import Store
 from pipelines.sync import sync_release
 from pipelines.tables import Change
@@ -144,6 +145,18 @@ def test_shards_in_which_nothing_changed_are_the_same_files(
     assert len(same) > len(after) // 3
     for name in same:
         assert (release(first) / name).stat().st_ino == (release(second) / name).stat().st_ino, name
+
+
+def test_files_that_are_the_very_same_are_not_measured_again(
+    before_and_after: tuple[World, Context, Context, Path],
+) -> None:
+    _, first, second, _ = before_and_after
+    before, after = content(first, whole=False), content(second, whole=False)
+    shards = {name.rsplit("/", 1)[-1].split(".")[0] for name in after}
+    changed = {name.rsplit("/", 1)[-1].split(".")[0] for name in after if before.get(name) != after[name]}
+    (measuring,) = second.store.read_json(run_path(SECOND, "stages/validate.json"))["steps"]
+    assert measuring["skipped"] > 0
+    assert measuring["skipped"] >= len(shards - changed)
 
 
 def test_it_is_as_if_made_from_nothing(
