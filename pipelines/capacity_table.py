@@ -37,6 +37,9 @@ def in_words(asked: Asked, costs: UnitCosts, stages: list[StagePlan], prices: Pr
         f"CPU, bytes: measured {measured['date']} on {measured['machine']}, commit {measured['commit']}, with "
         f"{measured['images']} synthetic images ({measured['command']}). {measured['note']}"
     )
+    untold = [name for name, unit in costs.stages.items() if not (unit.image or unit.serial_image)]
+    if untold:
+        yield f"Too little was measured to tell what an image costs in {', '.join(untold)}: their CPU is too low here."
     if total.gpu:
         yield (
             f"GPU hours are an ESTIMATE, not measured: FLOPs over {asked.gpu.teraflops:g} TFLOP/s at an assumed "

@@ -93,6 +93,13 @@ def test_what_is_estimated_or_not_measured_says_so() -> None:
     assert "ESTIMATE" not in "\n".join(in_words(on_cpu, COSTS, plan(on_cpu, COSTS), Prices()))
 
 
+def test_stages_of_which_too_little_is_known_are_named() -> None:
+    costs = replace(COSTS, stages={**COSTS.stages, "decide": Unit(image=0, fixed=1), "publish": Unit(image=0)})
+    lines = "\n".join(in_words(ALL, costs, plan(ALL, costs), Prices()))
+    assert "what an image costs in decide, publish: their CPU is too low here" in lines
+    assert "Too little was measured" not in "\n".join(in_words(ALL, COSTS, plan(ALL, COSTS), Prices()))
+
+
 def test_the_measured_file_knows_every_stage_and_no_cost_is_negative() -> None:
     costs = read_unit_costs()
     assert list(costs.stages) == list(STAGES)
