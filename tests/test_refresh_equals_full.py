@@ -1,8 +1,8 @@
 """A refresh is worth a full run: whatever happened meanwhile, the release is the one that would be made from nothing.
 
 The world changes by scripts, a release after each of their chapters; then one is made from nothing at the state that
-the last chapter left. By default that is one script, with all that belongs to a release. ``WIT_REFRESH_SCRIPTS`` says
-how many random ones follow (and ``WIT_REFRESH_SEED`` which), without Great Expectations and the report page: they take
+the last chapter left. With ``WIT_SLOW_TESTS`` that is one script, with all that belongs to a release;
+``WIT_REFRESH_SCRIPTS`` says how many random ones (and ``WIT_REFRESH_SEED`` which), without Great Expectations and the report page: they take
 nine tenths of the time of a release this small, and see nothing but the files that are compared.
 """
 
@@ -154,6 +154,7 @@ def tell(client: Client, script: Script) -> None:
         assert differences(told(refreshed, version), told(fresh, version)) == []
 
 
+@pytest.mark.skipif(not os.environ.get("WIT_SLOW_TESTS"), reason="takes minutes: set WIT_SLOW_TESTS=1")
 def test_a_refresh_is_the_release_that_would_be_made_from_nothing(client: Client) -> None:
     tell(client, LONG)
 
