@@ -1,9 +1,9 @@
 """A refresh is worth a full run: whatever happened meanwhile, the release is the one that would be made from nothing.
 
 The world changes by scripts, a release after each of their chapters; then one is made from nothing at the state that
-the last chapter left. With ``WIT_SLOW_TESTS`` that is one script, with all that belongs to a release;
-``WIT_REFRESH_SCRIPTS`` says how many random ones (and ``WIT_REFRESH_SEED`` which), without Great Expectations and the report page: they take
-nine tenths of the time of a release this small, and see nothing but the files that are compared.
+the last chapter left. With ``WIT_SLOW_TESTS`` that is one script, with all that belongs to a release.
+``WIT_REFRESH_SCRIPTS`` says how many random ones follow, ``WIT_REFRESH_SEED`` which: without Great Expectations
+and the report page, which take nine tenths of the time of a release this small, and see only the files compared.
 """
 
 import os
