@@ -3,7 +3,6 @@
 import functools
 import signal
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from types import FrameType
 
 import pytest
@@ -37,17 +36,7 @@ def stopped_when_told_to() -> Iterator[None]:
 
 
 @pytest.fixture(scope="package")
-def embedded_begun(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Future[Refresh]]:
-    """Begin with the embedded default, while the deployment starts."""
-    folder = tmp_path_factory.mktemp("embedded")
-    with ThreadPoolExecutor(1) as thread:
-        yield thread.submit(Scenario(folder / "commons", Store(str(folder / "store"))).embedded)
-
-
-@pytest.fixture(scope="package")
-def deployment(
-    stopped_when_told_to: None, embedded_begun: Future[Refresh], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Deployment]:
+def deployment(stopped_when_told_to: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     with deployed(tmp_path_factory.mktemp("deployment")) as running:
         for dag in ("wit_release", "wit_refresh"):
             running.api.wait_for_dag(dag)
@@ -60,9 +49,10 @@ def undisturbed(deployment: Deployment, tmp_path_factory: pytest.TempPathFactory
 
 
 @pytest.fixture(scope="package")
-def embedded(deployment: Deployment, embedded_begun: Future[Refresh]) -> Refresh:
+def embedded(stopped_when_told_to: None, tmp_path_factory: pytest.TempPathFactory) -> Refresh:
     """Return how to get what the embedded default makes, with a refresh of some name."""
-    return functools.cache(embedded_begun.result(900))
+    folder = tmp_path_factory.mktemp("embedded")
+    return functools.cache(Scenario(folder / "commons", Store(str(folder / "store"))).embedded())
 
 
 @pytest.fixture(scope="package")
