@@ -118,18 +118,18 @@ def test_it_refuses_while_a_run_is_at_work_and_names_it(untidy: Scene) -> None:
         collect_garbage(untidy.store, keep=0)
 
 
-def test_pictures_that_a_killed_publication_left_are_removed(untidy: Scene) -> None:
+def test_pictures_that_a_killed_publication_left_are_removed(scene: Scene) -> None:
     """A takedown that is published removes them by itself; here the tables are those of before its removal."""
-    work = Path(untidy.store.url) / "work"
+    work = Path(scene.store.url) / "work"
     kept = shutil.copytree(work / "pixels", work.parent / "kept")
-    untidy.takedown("--now")
+    scene.takedown("--now")
     shutil.rmtree(work / "pixels")
     kept.rename(work / "pixels")
-    assert untidy.held_by() >= {"work/pixels"}
-    planned = {one.path: one.why for one in collect_garbage(untidy.store, dry_run=True)}
+    assert scene.held_by() >= {"work/pixels"}
+    planned = {one.path: one.why for one in collect_garbage(scene.store, dry_run=True)}
     assert "pixels of 1 dropped pictures" in planned.values()
-    collect_garbage(untidy.store)
-    assert untidy.held_by() == {f"releases/{FIRST}", f"releases/{SECOND}", f"runs/{FIRST}", f"runs/{SECOND}"}
+    collect_garbage(scene.store)
+    assert scene.held_by() == {f"releases/{FIRST}", f"releases/{SECOND}", f"runs/{FIRST}", f"runs/{SECOND}"}
 
 
 def test_scratch_of_killed_writers_goes_and_that_of_living_ones_stays(store: Store) -> None:
