@@ -95,19 +95,19 @@ class ActionApi:
             self._resolve(title, "redirects" in params, query, pages)
         found = [page for page in pages.values() if "pageid" in page]
         wanted = _wanted_width(params)
-        if wanted:
-            for page in found:
-                if self._wiki.unnormalisable(page["_name"]):
-                    raise ApiError("urlparamnormal", f"Could not normalize image parameters for {page['_name']}.")
+        imageinfo = "imageinfo" in params.get("prop", "").split("|")
+        for page in found if imageinfo else ():
+            if self._wiki.spoils(page["_name"], thumbnails=bool(wanted)):
+                raise ApiError("urlparamnormal", f"Could not normalize image parameters for {page['_name']}.")
         start = _number(params, "iistart", 0)
-        described = found[start : start + self._at_once] if "imageinfo" in params.get("prop", "").split("|") else []
+        described = found[start : start + self._at_once] if imageinfo else []
         props = params.get("iiprop", "timestamp|user").split("|")
         for page in described:
             if info := self._wiki.info(self._wiki.target(page["_name"])):
                 page["imageinfo"] = [self._imageinfo(info, props, wanted, base)]
         query["pages"] = [{key: value for key, value in page.items() if key != "_name"} for page in pages.values()]
         after = start + self._at_once
-        more = "imageinfo" in params.get("prop", "").split("|") and after < len(found)
+        more = imageinfo and after < len(found)
         return {"iistart": str(after), "continue": "||"} if more else {}
 
     def _resolve(self, title: str, follow: bool, query: Json, pages: dict[str, Json]) -> None:

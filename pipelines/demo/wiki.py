@@ -12,6 +12,7 @@ A folder in this format is a wiki:
         redirects      {"File:old": "File:new"}: moved; the API follows, the media servers answer 404 for the old name
         unavailable    ["File:…", …]: the media servers always answer 503
         unnormalisable ["File:…", …]: a query for thumbnails that holds one of these titles fails as a whole
+        poisonous      ["File:…", …]: so does every query for imageinfo, whether it wants thumbnails or not
         described      {"File:…": {"width", "height", "size", "mime", "sha1"}}: files that only the API knows
 """
 
@@ -77,8 +78,9 @@ class Wiki:
         if not self._originals.is_dir():
             raise InputError(f"{self._originals} is not there: a catalogue is a folder with originals/")
         about = _catalogue(folder / "catalogue.json")
-        self._missing, self._unavailable, self._unnormalisable = (
-            frozenset(map(name_of, about.get(key, []))) for key in ("missing", "unavailable", "unnormalisable")
+        self._missing, self._unavailable, self._unnormalisable, self._poisonous = (
+            frozenset(map(name_of, about.get(key, [])))
+            for key in ("missing", "unavailable", "unnormalisable", "poisonous")
         )
         self._described: dict[str, dict[str, Any]] = _by_name(about.get("described", {}))
         self._redirects = {name_of(old): name_of(new) for old, new in about.get("redirects", {}).items()}
@@ -114,9 +116,9 @@ class Wiki:
         """Say whether the media servers always fail for this file."""
         return name in self._unavailable
 
-    def unnormalisable(self, name: str) -> bool:
-        """Say whether this title spoils a query for thumbnails."""
-        return name in self._unnormalisable
+    def spoils(self, name: str, *, thumbnails: bool) -> bool:
+        """Say whether a query for imageinfo fails as a whole because of this title."""
+        return name in self._poisonous or (thumbnails and name in self._unnormalisable)
 
     def read(self, name: str) -> bytes | None:
         """Return a file's bytes; None if there is no such file."""

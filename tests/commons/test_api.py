@@ -190,12 +190,13 @@ def test_one_request_at_a_time_with_the_distance_that_the_origin_wants() -> None
 def test_ten_thousand_titles_of_the_demo_commons(tmp_path: Path) -> None:
     size = {"width": 640, "height": 480, "size": 1000, "mime": "image/jpeg", "sha1": "ab" * 20}
     there = [f"File number {number} ✓.jpg" for number in range(9_000)]
+    poisonous = {77, 4_000, 4_001, 8_999}
     folder = catalogue(
         tmp_path / "wiki",
         described={f"File:{name}": size for name in there},
         redirects={f"File:Old {number}.jpg": f"File:{there[number]}" for number in range(500)},
         missing=[f"File:Gone {number}.jpg" for number in range(500)],
-        unnormalisable=["File:" + there[77]],
+        poisonous=["File:" + there[number] for number in poisonous],
     )
     asked = [name.replace(" ", "_") for name in there]
     asked += [f"Old_{number}.jpg" for number in range(500)] + [f"Gone_{number}.jpg" for number in range(500)]
@@ -207,4 +208,7 @@ def test_ten_thousand_titles_of_the_demo_commons(tmp_path: Path) -> None:
     assert sum(file.exists for file in described.values()) == 9_500
     assert described["Old_3.jpg"].title == "File_number_3_✓.jpg"
     assert described["Gone_3.jpg"] == Description(exists=False)
-    assert all(described[name.replace(" ", "_")].sha1 == "ab" * 20 for name in there)
+    for number, name in enumerate(there):
+        of_file = described[name.replace(" ", "_")]
+        assert of_file.sha1 == (None if number in poisonous else "ab" * 20)
+        assert ("urlparamnormal" in (of_file.problem or "")) == (number in poisonous)
