@@ -74,15 +74,24 @@ def _told_without_secrets(path: str) -> Iterator[None]:
     try:
         yield
     except (OSError, ClientError) as error:
-        answer: BaseException | None = error
-        while answer is not None and not isinstance(answer, ClientResponseError):
-            answer = answer.__cause__
-        if isinstance(answer, ClientResponseError):
-            kind = InputError if answer.status in _REFUSALS else InputUnreachable
-            raise kind(f"{path}: the server says {answer.status} {answer.message}") from None
-        if isinstance(error, FileNotFoundError):
-            raise InputError(f"{path} is not there") from None
-        raise InputUnreachable(f"{path} cannot be read: {_hidden(str(error) or type(error).__name__, path)}") from None
+        told = _told(error, path, ClientResponseError)
+        try:
+            raise told from None
+        finally:
+            told.__context__ = None  # it names the real URL, and cannot travel between processes
+
+
+def _told(error: BaseException, path: str, answered: type[BaseException]) -> InputError | InputUnreachable:
+    answer: BaseException | None = error
+    while answer is not None and not isinstance(answer, answered):
+        answer = answer.__cause__
+    if answer is not None:
+        status, message = answer.status, answer.message  # type: ignore[attr-defined]  # aiohttp is loaded where it is needed
+        kind = InputError if status in _REFUSALS else InputUnreachable
+        return kind(f"{path}: the server says {status} {message}")
+    if isinstance(error, FileNotFoundError):
+        return InputError(f"{path} is not there")
+    return InputUnreachable(f"{path} cannot be read: {_hidden(str(error) or type(error).__name__, path)}")
 
 
 def _hidden(text: str, path: str) -> str:

@@ -22,6 +22,7 @@ from pipelines.engine.meter import GPU_SECONDS, ROWS, SILENT, Meter, StepMeter, 
 from pipelines.engine.partition import Receipt, make_partition, standing
 from pipelines.engine.progress import Progress, progress_for
 from pipelines.engine.step import Context, Needs, Step
+from pipelines.engine.travelling import travelling
 from pipelines.errors import StageFailed, WitReleaseError
 
 log = logging.getLogger(__name__)
@@ -66,7 +67,7 @@ class Abandoned(Exception):
 def _on_worker(context: Context, step: Step, key: str, caller: _Caller) -> Receipt:
     worker = get_worker()
     worker.log_event(caller.topic, {"begun": key})
-    with logs.about(**caller.about, step=step.name, partition=key), _heard(worker, caller):
+    with travelling(), logs.about(**caller.about, step=step.name, partition=key), _heard(worker, caller):
         return _make(worker, context, step, key, caller.topic)
 
 

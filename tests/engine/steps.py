@@ -1,11 +1,13 @@
 """A pipeline of three small steps to try the engine on: numbers, their squares (row by row), and a file of them."""
 
+import threading
 from collections.abc import Iterator
 
 import pyarrow as pa
 
 from pipelines.config import ReleaseConfig
 from pipelines.engine.step import Context, FileStep, PartitionStep, RowStep, Task
+from pipelines.errors import InputError
 from pipelines.store import Store
 from pipelines.tables import KEY, Table, files_table
 
@@ -28,7 +30,7 @@ SQUARE_FILES = files_table("square_files")
 calls: list[int] = []
 """The numbers that were squared, in order."""
 fails: dict[int, str] = {}
-"""What happens to a number: "refuse" makes its row pending, "crash" raises."""
+"""What happens to a number: "refuse" makes its row pending, "crash" raises, "lock" raises what cannot be pickled."""
 notes: dict[int, str] = {}
 numbers: list[int] = []
 
@@ -60,6 +62,11 @@ def _square(task: Task, rows: pa.Table) -> pa.Table:
         number = row["number"]
         if fails.get(number) == "crash":
             raise RuntimeError(f"no square of {number}")
+        if fails.get(number) == "lock":
+            try:
+                raise OSError("locked", threading.Lock())
+            except OSError as error:
+                raise InputError(f"no square of {number}") from error
         calls.append(number)
         status = "pending" if fails.get(number) == "refuse" else "done"
         value = number**2 * int(task.config.face_threshold * 10)

@@ -4,7 +4,7 @@ import pytest
 from distributed import Client
 
 from pipelines.engine.run import Summary, run_step
-from pipelines.errors import StageFailed, StoreError
+from pipelines.errors import InputError, StageFailed, StoreError
 from pipelines.store import Store
 from tests.engine import steps
 
@@ -106,6 +106,13 @@ def test_a_crash_in_a_partition_keeps_its_finished_slices(client: Client, store:
     run_all(client, store)
     assert steps.calls == [*range(24, 40, 2)]
     assert not [path for path in store.files("work") if ".saved" in path]
+
+
+def test_an_error_arrives_as_what_it_is_though_its_cause_cannot_travel(client: Client, store: Store) -> None:
+    steps.fails[7] = "lock"
+    with pytest.raises(StageFailed, match="no square of 7") as failure:
+        run_all(client, store)
+    assert type(failure.value.__cause__) is InputError
 
 
 def test_a_released_file_that_was_lost_is_made_again(client: Client, store: Store) -> None:
