@@ -27,7 +27,7 @@ loses its shards, too. It is the only thing that ever deletes from a finished re
 **`now` needs the DAG Refresh the release to be switched on.** Airflow would keep a run of a paused DAG waiting for
 ever, so the task fails and says so. A takedown that was a mistake is lifted from a shell: `python -m pipelines
 takedown File:NAME --lift --reason "…"`. Those whom `WIT_RELEASE_ALERTS` and `WIT_RELEASE_WEBHOOK` name are told when a
-run of this DAG fails.
+run of this DAG fails, or is not done in time.
 """
 
 from collections.abc import Mapping
@@ -36,7 +36,7 @@ from typing import Any
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk import DAG, task
 
-from release_alerts import on_failure
+from release_alerts import deadlines, on_failure
 from release_form import takedown_params
 from release_tasks import DEFAULT_ARGS, as_airflow_errors
 
@@ -52,6 +52,7 @@ with DAG(
     params=takedown_params(),
     default_args=DEFAULT_ARGS,
     on_failure_callback=on_failure() or None,
+    deadline=deadlines() or None,
     tags=["wit", "takedown"],
 ):
 
