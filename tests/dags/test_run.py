@@ -325,11 +325,14 @@ def test_a_second_airflow_over_the_same_database_is_refused(running: Running) ->
 def test_no_secret_is_in_logs_database_or_store(running: Running, release: str) -> None:
     """Those of the environment, after a run that succeeded and one that failed at a file that needs them."""
     (wit,) = running.settings["wit_files"]
-    missing = running.run(wit_files=[wit.replace("wit.tsv", "missing.tsv")], version="2026.01.02")
+    other = Path(running.settings["store"] + "-without-wit")  # nobody holds the lock of this one
+    missing = running.run(wit_files=[wit.replace("wit.tsv", "missing.tsv")], store=str(other))
+    (failed,) = (task for task in running.api.tasks(DAG, missing) if task.task == "pull_rows")
+    assert (failed.state, failed.attempt) == ("failed", 1)
     errors = [entry["event"] for entry in running.log(missing, "pull_rows") if entry.get("level") == "error"]
     assert "${WIT_SECRET_LOGIN}" in errors[0]
     files = files_below(running.state, but=KEPT)
-    store = files_below(Path(running.settings["store"]))
+    store = files_below(Path(running.settings["store"])) | files_below(other)
     assert any(b"${WIT_SECRET_LOGIN}" in data for name, data in files.items() if "airflow.db" in name)
     assert any(name.endswith("begun.json") for name in store)
     kept = {value for name in KEPT for value in json.loads((running.state / name).read_text()).values()}
