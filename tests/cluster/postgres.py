@@ -3,6 +3,7 @@
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -79,7 +80,8 @@ def postgres(port: int, user: str, password: str, database: str, said: Path) -> 
                 _make_database(server, port, user, password, database)
                 yield
             finally:
-                stop_sessions([server.pid], 10)
+                server.send_signal(signal.SIGINT)  # SIGTERM would wait until its clients have gone
+                stop_sessions([server.pid], 3)
                 server.wait()
     finally:
         shutil.rmtree(folder)
