@@ -68,7 +68,7 @@ audit: $(INSTALLED)
 	@test -x build/audit/bin/pip-audit || { $(PYTHON) -m venv --clear build/audit && build/audit/bin/python -m pip install -qq $(AUDIT); }
 	@build/audit/bin/pip-audit --strict --no-deps --disable-pip --progress-spinner off $(addprefix --requirement ,$(PINS)) \
 	|| { echo "audit: not passed. Either a vulnerability is listed above, or a package could not be looked up, for which" \
-	  "pypi.org must be reachable: then nothing is known." >&2; exit 1; }
+	  "the database of vulnerabilities must be reachable: then nothing is known." >&2; exit 1; }
 
 sbom: $(INSTALLED)
 	@mkdir -p $(dir $(SBOM))
