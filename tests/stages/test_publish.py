@@ -216,7 +216,8 @@ def test_too_many_missing_downloads_are_refused() -> None:
 
 def publish_nothing(store: Store, version: str, origin: str) -> None:
     """Write what a published release of an origin leaves."""
-    store.write_json(f"runs/{version}/begun.json", {})
+    begun = {"version": version, "run": "other", "config": {}, "started": "2025-01-01T00:00:00+00:00"}
+    store.write_json(f"runs/{version}/begun.json", begun)
     store.write_json(release_path(version, "manifest.json"), {"settings": {"origin": origin}})
 
 
