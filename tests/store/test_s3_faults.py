@@ -6,7 +6,9 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from random import Random
 
 import pytest
@@ -15,7 +17,7 @@ from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.s3.models import s3_backends
 
 from pipelines import lock, object_store
-from pipelines.errors import StoreError
+from pipelines.errors import StoreError, StoreLocked
 from pipelines.lock import held
 from pipelines.store import Store
 from pipelines.store_errors import ClockIsWrong, CredentialsExpired, StoreRefused, StoreUnreachable
@@ -71,12 +73,40 @@ def test_every_twentieth_request_fails_and_nothing_is_seen_of_it(store: Store, p
     assert len(set(proxy.met) & set(KINDS)) >= 3
 
 
-def test_only_one_of_many_takes_the_lock_while_requests_fail(store: Store, proxy: FaultyS3) -> None:
+def test_the_lock_goes_from_one_to_the_next_while_requests_fail(store: Store, proxy: FaultyS3) -> None:
     proxy.share = 0.2
     for number in range(10):
         with held(store, f"run {number}", alone=True):
             lock.check()
     assert '"run": ""' in (store.read_text(lock.PATH) or "")
+
+
+def test_only_one_of_many_has_the_lock_while_requests_fail(store: Store, proxy: FaultyS3) -> None:
+    proxy.share = 0.2
+    inside = 0
+    most = 0
+    counting = threading.Lock()
+
+    def take(number: int) -> int:
+        nonlocal inside, most
+        for attempt in range(200):
+            try:
+                with held(store, f"run {number}", alone=True):
+                    with counting:
+                        inside += 1
+                        most = max(most, inside)
+                    time.sleep(0.2)
+                    with counting:
+                        inside -= 1
+                return attempt
+            except StoreLocked:
+                time.sleep(0.05)
+        raise AssertionError(f"run {number} never had its turn")
+
+    with ThreadPoolExecutor(4) as pool:
+        attempts = list(pool.map(take, range(4)))
+    assert most == 1
+    assert sum(attempts) > 0, "nobody had to wait: they did not try at the same time"
 
 
 @pytest.fixture
