@@ -104,7 +104,7 @@ def refresh_settings(params: Mapping[str, Any], run_id: str) -> dict[str, Any]:
     from pipelines.store import Store
 
     given = _said(_deployment_defaults()) | _said(release_settings(params))
-    return settings_of_next(Store(given["store"]), run_id, given)
+    return settings_of_next(Store(given["store"]), run_id, given, once=True)
 
 
 def _said(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,8 +22,10 @@ from pipelines.releases import (
     begin,
     check_writable,
     context_of,
+    is_concluded,
     is_published,
     newest_unpublished,
+    published_already,
     read_begun,
     run_path,
 )
@@ -147,7 +149,7 @@ def run_one(name: str, settings: Mapping[str, Any], run: str, meter: Meter = SIL
     Args:
         name: of the stage.
         settings: fields of ReleaseConfig.
-        run: names who makes the release; the stages of one release share it.
+        run: names who makes the release, and no other one ever; the stages of one release share it.
         meter: is told how it goes.
 
     Returns:
@@ -159,7 +161,7 @@ def run_one(name: str, settings: Mapping[str, Any], run: str, meter: Meter = SIL
     """
     config = ReleaseConfig.parse(settings)
     with held(Store(config.store), run, alone=False, keep=name != "publish"):
-        context = begin(config, run)
+        context = begin(config, run, once=True)
         with open_client(config) as client:
             return {"version": context.version, "counts": run_stage(name, context, client, meter)}
 
@@ -200,6 +202,8 @@ def publish_release(store: Store, version: str = "", accept: str = "") -> Contex
 
     """
     known = context_of(store, version or newest_unpublished(store))
+    if is_concluded(store, known.version):
+        raise published_already(known.version)
     settings = known.config.model_dump() | {"version": known.version, "accept": accept or known.config.accept}
     run = read_begun(store, known.version).run
     with held(store, run, alone=True):

@@ -36,28 +36,31 @@ class Begun:
     base: str = ""
 
 
-def begin(config: ReleaseConfig, run: str) -> Context:
-    """Begin a release, or go on with the one that this run began.
+def begin(config: ReleaseConfig, run: str, *, once: bool = False) -> Context:
+    """Begin a release, or go on with the one that this run began, even if all that was missing is that it says so.
 
     Args:
         config: the settings; an empty version is filled in with today's date, numbered if that is taken.
         run: names who makes it (an Airflow run, a command line); the same name goes on where it stopped.
+        once: the run is named as no other ever will be, as Airflow's are: a release that it finished is its own still.
 
     Returns:
         What the stages need.
 
     Raises:
-        ReleaseError: a release of that name is published already, or there is no release of the base's name.
+        ReleaseError: another run has published a release of that name, or there is no release of the base's name.
         StoreError: the store cannot be written.
 
     """
     store = Store(config.store)
     store.clear_scratch()
-    version = config.version or _unfinished(store, run) or _free_version(store)
-    if is_published(store, version) and (is_concluded(store, version) or read_begun(store, version).run != run):
-        raise ReleaseError(
-            f"release {version} is published and never rewritten; choose another version or leave it empty"
-        )
+    version = config.version or _begun_by(store, run, finished=once) or _free_version(store)
+    if is_published(store, version):
+        begun = read_begun(store, version)
+        if begun.run != run:
+            raise published_already(version)
+        if is_concluded(store, version):  # a task that was killed before it could say so is repeated
+            return Context(config, version, store, observation=version, base=begun.base)
     settings = config.model_copy(update={"version": version}).model_dump(mode="json")
     started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     known = store.read_json(run_path(version, "begun.json"))
@@ -80,13 +83,19 @@ def _base(store: Store, config: ReleaseConfig, version: str, known: Mapping[str,
     return newest_published(store) or ""
 
 
-def settings_of_next(store: Store, run: str, given: Mapping[str, Any]) -> dict[str, Any]:
+def published_already(version: str) -> ReleaseError:
+    """Return the error that a release is out, and stays what it is."""
+    return ReleaseError(f"release {version} is published and never rewritten; choose another version or leave it empty")
+
+
+def settings_of_next(store: Store, run: str, given: Mapping[str, Any], *, once: bool = False) -> dict[str, Any]:
     """Return the settings of a release that follows another: that one's, but for what is given.
 
     Args:
         store: of the releases.
         run: names who makes it; while its release is unfinished, it goes on with the settings that it began with.
         given: settings that are to differ; ``base`` names the release to follow, else it is the newest published one.
+        once: as `begin` has it; then the settings of a release that the run finished are its own still.
 
     Returns:
         Fields of ReleaseConfig. Without any release before, those that were given.
@@ -95,7 +104,7 @@ def settings_of_next(store: Store, run: str, given: Mapping[str, Any]) -> dict[s
         ReleaseError: there is no release of the base's name.
 
     """
-    begun = _unfinished(store, run)
+    begun = _begun_by(store, run, finished=once)
     if begun is not None:
         return read_begun(store, begun).config | {"accept": given.get("accept", "")}
     base = given.get("base") or newest_published(store)
@@ -177,10 +186,10 @@ def latest(store: Store) -> str | None:
     return None if pointer is None else str(pointer["version"])
 
 
-def _unfinished(store: Store, run: str) -> str | None:
-    """Return the release that this run began and did not finish."""
+def _begun_by(store: Store, run: str, *, finished: bool) -> str | None:
+    """Return the release that this run began, and did not finish unless `finished` ones count."""
     for version in reversed(versions(store)):
-        if not is_concluded(store, version) and read_begun(store, version).run == run:
+        if (finished or not is_concluded(store, version)) and read_begun(store, version).run == run:
             return version
     return None
 

@@ -67,3 +67,23 @@ def test_a_refresh_of_a_release_that_is_not_there_is_refused(store: Store, tmp_p
     begun(store, "one", version="2026.01.01")
     with pytest.raises(ReleaseError, match=r"no published release 2026\.01\.01"):
         settings_of_next(store, "refresh", {"base": "2026.01.01"})
+
+
+def test_a_run_that_was_killed_after_its_last_step_is_told_that_all_is_done(store: Store) -> None:
+    """Its name tells it from every other run, so the release is its own, with or without a version in its settings."""
+    version = published(store, "manual__1")
+    config = ReleaseConfig.parse({**NOWHERE, "store": store.url})
+    assert begin(config, "manual__1", once=True).version == version
+    assert begin(config.model_copy(update={"version": version}), "manual__1").version == version
+    settings = settings_of_next(store, "manual__1", {"base": ""}, once=True)
+    assert (settings["version"], settings["base"]) == (version, "")
+
+
+def test_a_release_of_another_run_is_refused(store: Store) -> None:
+    version = published(store, "manual__1")
+    with pytest.raises(ReleaseError, match="never rewritten"):
+        begun(store, "manual__2", version=version)
+
+
+def test_the_same_command_makes_the_next_release_when_the_last_one_is_finished(store: Store) -> None:
+    assert published(store, "cli-1234") != begun(store, "cli-1234")
