@@ -100,8 +100,8 @@ def refresh_settings(params: Mapping[str, Any], run_id: str) -> dict[str, Any]:
         ReleaseError: there is no release of the base's name.
 
     """
-    from pipelines.releases import settings_of_next
-    from pipelines.store import Store
+    from pipelines.releases.versions import settings_of_next
+    from pipelines.storage.store import Store
 
     given = _said(_deployment_defaults()) | _said(release_settings(params))
     return settings_of_next(Store(given["store"]), run_id, given, once=True)

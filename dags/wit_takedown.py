@@ -59,8 +59,8 @@ with DAG(
     @task(doc_md="Puts the files on the list of takedowns, and marks the releases that hold them.")
     def take_down(params: Mapping[str, Any]) -> dict[str, list[str]]:
         """Return the files, those of them that no release knows, and the releases that are marked."""
-        from pipelines import removal
-        from pipelines.store import Store
+        from pipelines.removals import removal
+        from pipelines.storage.store import Store
 
         with as_airflow_errors():
             names = removal.names_of(line for line in params["files"] if line.strip())
@@ -97,8 +97,8 @@ with DAG(
     @task(doc_md="Deletes shards and documents that hold the files from the releases that have them.")
     def withdraw(params: Mapping[str, Any], run_id: str) -> dict[str, int]:
         """Return how many files of each release are withdrawn."""
-        from pipelines import removal, withdrawal
-        from pipelines.store import Store
+        from pipelines.removals import removal, withdrawal
+        from pipelines.storage.store import Store
 
         with as_airflow_errors():
             names = removal.names_of(line for line in params["files"] if line.strip())

@@ -155,14 +155,14 @@ def _run(options: argparse.Namespace) -> None:
 
 def _publish(options: argparse.Namespace) -> None:
     from pipelines.pipeline import publish_release
-    from pipelines.store import Store
+    from pipelines.storage.store import Store
 
     context = publish_release(Store(options.store), options.version, options.accept.strip())
     print(f"release {context.version}: {context.store.locate(f'releases/{context.version}')}")
 
 
 def _status(options: argparse.Namespace) -> None:
-    from pipelines.status import describe_store
+    from pipelines.releases.status import describe_store
 
     for line in describe_store(options.store):
         print(line)
@@ -183,9 +183,9 @@ def _weights(options: argparse.Namespace) -> None:
 
 
 def _verify(options: argparse.Namespace) -> int:
-    from pipelines.notices import notice_beside
-    from pipelines.store import Store
-    from pipelines.verify import verify_release
+    from pipelines.releases.notices import notice_beside
+    from pipelines.releases.verify import verify_release
+    from pipelines.storage.store import Store
 
     problems = list(verify_release(options.release))
     notice = notice_beside(Store(options.release))
@@ -201,7 +201,7 @@ def _verify(options: argparse.Namespace) -> int:
 
 
 def _sync(options: argparse.Namespace) -> None:
-    from pipelines.sync import sync_release
+    from pipelines.releases.sync import sync_release
 
     done = sync_release(options.release, options.folder, superseded=options.superseded)
     if done.notice.is_superseded:
@@ -217,8 +217,8 @@ def _sync(options: argparse.Namespace) -> None:
 def _plan(options: argparse.Namespace) -> None:
     from dataclasses import replace
 
-    from pipelines.capacity import PROFILES, Asked, Prices, plan, read_unit_costs
-    from pipelines.capacity_table import in_words
+    from pipelines.capacity.model import PROFILES, Asked, Prices, plan, read_unit_costs
+    from pipelines.capacity.table import in_words
 
     if min(options.images, options.workers, options.partitions) < 1 or options.gpus < 0:
         raise SettingError("images, workers and partitions must be at least 1, and gpus not below 0")

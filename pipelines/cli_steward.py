@@ -47,8 +47,8 @@ def add_commands(commands: Any, add_store: AddStore) -> None:
 
 
 def _takedown(options: argparse.Namespace) -> None:
-    from pipelines.removal import names_of
-    from pipelines.store import Store
+    from pipelines.removals.removal import names_of
+    from pipelines.storage.store import Store
 
     store, names = Store(options.store), names_of(options.files)
     if options.lift:
@@ -60,7 +60,7 @@ def _takedown(options: argparse.Namespace) -> None:
 
 
 def _lift(store: Any, names: list[str], options: argparse.Namespace) -> None:
-    from pipelines.removal import lift
+    from pipelines.removals.removal import lift
 
     if options.now or options.withdraw:
         raise SettingError("--lift: goes with neither --now nor --withdraw")
@@ -70,8 +70,8 @@ def _lift(store: Any, names: list[str], options: argparse.Namespace) -> None:
 
 
 def _take_down(store: Any, names: list[str], options: argparse.Namespace) -> None:
-    from pipelines.removal import release_without, take_down
-    from pipelines.withdrawal import withdraw
+    from pipelines.removals.removal import release_without, take_down
+    from pipelines.removals.withdrawal import withdraw
 
     found = take_down(store, names, options.reason, options.requester)
     for name in names:
@@ -91,8 +91,8 @@ def _take_down(store: Any, names: list[str], options: argparse.Namespace) -> Non
 
 
 def _takedowns(options: argparse.Namespace) -> None:
-    from pipelines.store import Store
-    from pipelines.takedowns import read_list
+    from pipelines.removals.takedowns import read_list
+    from pipelines.storage.store import Store
 
     entries = read_list(Store(options.store))
     if not entries:
@@ -109,8 +109,8 @@ def _in_words(name: str, entry: Mapping[str, Any]) -> str:
 
 
 def _gc(options: argparse.Namespace) -> None:
-    from pipelines.housekeeping import collect_garbage
-    from pipelines.store import Store
+    from pipelines.removals.housekeeping import collect_garbage
+    from pipelines.storage.store import Store
 
     found = collect_garbage(Store(options.store), keep=options.keep, dry_run=options.dry_run)
     for one in found:

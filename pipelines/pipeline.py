@@ -17,8 +17,7 @@ from pipelines.engine.meter import SILENT, Meter, Under
 from pipelines.engine.partition import is_done
 from pipelines.engine.run import Summary, chunk_size, run_step
 from pipelines.engine.step import Context, Step, shard_keys, shard_name
-from pipelines.lock import held
-from pipelines.releases import (
+from pipelines.releases.versions import (
     begin,
     check_writable,
     context_of,
@@ -29,7 +28,8 @@ from pipelines.releases import (
     read_begun,
     run_path,
 )
-from pipelines.store import Store
+from pipelines.storage.lock import held
+from pipelines.storage.store import Store
 
 log = logging.getLogger(__name__)
 

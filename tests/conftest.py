@@ -12,7 +12,7 @@ import pytest
 from distributed import Client
 
 from pipelines.engine.step import Context
-from pipelines.store import Store
+from pipelines.storage.store import Store
 from tests.published import commons, make
 from tests.scene import FIRST, SECOND, Scene, two_releases
 

@@ -10,7 +10,7 @@ from pipelines.config import ReleaseConfig
 from pipelines.demo.server import DemoCommons
 from pipelines.engine.step import Context
 from pipelines.pipeline import STAGES, run_stage
-from pipelines.releases import begin
+from pipelines.releases.versions import begin
 from tests.shared import shared
 
 VERSION = "2026.01.01"

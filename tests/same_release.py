@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from pipelines.store import Store
+from pipelines.storage.store import Store
 
 DOCUMENTS = ("README.md", "report.html", "croissant.json")
 _CHANGES = {

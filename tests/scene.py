@@ -11,9 +11,9 @@ from distributed import Client
 from pipelines.cli import main
 from pipelines.config import ReleaseConfig
 from pipelines.pipeline import STAGES, run_stage
-from pipelines.reader import open_release
-from pipelines.releases import begin, settings_of_next
-from pipelines.store import Store
+from pipelines.releases.reader import open_release
+from pipelines.releases.versions import begin, settings_of_next
+from pipelines.storage.store import Store
 from tests.published import make
 from tests.searching import holding
 from tests.stages.making import url_of

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.store import Store
+from pipelines.storage.store import Store
 
 
 def holding(store: Store, folder: str, picture: bytes) -> list[str]:

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from pipelines.cli import main
-from pipelines.store import Store
-from pipelines.takedowns import read_takedowns
+from pipelines.removals.takedowns import read_takedowns
+from pipelines.storage.store import Store
 from tests.stages.making import NOWHERE, url_of, write_wit
 
 

@@ -17,7 +17,7 @@ from pipelines import logs
 from pipelines.engine.cluster import open_client
 from pipelines.engine.run import run_step
 from pipelines.engine.step import RowStep, Task
-from pipelines.store import Store
+from pipelines.storage.store import Store
 from pipelines.tables import KEY
 from tests.commons.cluster import cluster, eventually
 from tests.engine import steps

@@ -15,13 +15,13 @@ from distributed import Client
 
 from pipelines.engine.step import Context
 from pipelines.errors import ReleaseError
-from pipelines.reader import open_release
-from pipelines.releases import run_path
-from pipelines.store import Store
-from pipelines.sync import sync_release
+from pipelines.releases.reader import open_release
+from pipelines.releases.sync import sync_release
+from pipelines.releases.verify import verify_release
+from pipelines.releases.versions import run_path
+from pipelines.removals.takedowns import add_takedown
+from pipelines.storage.store import Store
 from pipelines.tables import Change
-from pipelines.takedowns import add_takedown
-from pipelines.verify import verify_release
 from tests.published import make
 from tests.stages.making import url_of
 from tests.world import World, downloads

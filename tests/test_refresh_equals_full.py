@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 
 from pipelines.engine.step import Context, release_path
 from pipelines.quality.verdict import Verdict
+from pipelines.removals.takedowns import add_takedown
 from pipelines.reports.facts import REPORT, Facts
 from pipelines.stages import publish, validate
-from pipelines.store import Store, Written
-from pipelines.takedowns import add_takedown
+from pipelines.storage.store import Store, Written
 from tests.published import make
 from tests.same_release import differences, told
 from tests.world import LICENCES, World

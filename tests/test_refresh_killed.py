@@ -16,9 +16,9 @@ from random import Random
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.lock import PATH, held
-from pipelines.shards import read_pixels
-from pipelines.store import Store
+from pipelines.releases.shards import read_pixels
+from pipelines.storage.lock import PATH, held
+from pipelines.storage.store import Store
 from tests.faulty_s3 import faulty_s3
 from tests.running import options, run, run_and_kill
 from tests.world import World

@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from pipelines.demo.server import DemoCommons
-from pipelines.shards import read_captions, read_embeddings, read_pixels
+from pipelines.releases.shards import read_captions, read_embeddings, read_pixels
 from pipelines.stages import find_deletion_candidates
 from tests.running import options, run, run_and_kill
 from tests.shared import shared

@@ -174,9 +174,9 @@ def _settings(catalogue: Catalogue, commons: DemoCommons, console: Console) -> d
 def _take_one_down(catalogue: Catalogue) -> None:
     """Put a file that would be released on the list of takedowns, so that this outcome occurs, too."""
     from pipelines.commons.names import parse_image_url
-    from pipelines.store import Store
-    from pipelines.takedowns import add_takedown
-    from pipelines.wit import read_wit
+    from pipelines.removals.takedowns import add_takedown
+    from pipelines.storage.store import Store
+    from pipelines.wit.rows import read_wit
 
     others = json.loads((catalogue.folder / "catalogue.json").read_text("utf-8"))["expected"]
     for batch in read_wit(str(catalogue.wit)):

@@ -18,10 +18,11 @@ from dask.typing import Key
 from distributed import Client, Nanny, Scheduler, SpecCluster, Worker
 from distributed.system import MEMORY_LIMIT
 
-from pipelines import lock, logs
+from pipelines import logs
 from pipelines.config import ReleaseConfig
 from pipelines.engine.step import Needs
 from pipelines.errors import WitReleaseError
+from pipelines.storage import lock
 
 log = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from pipelines.engine.step import Context, Step, table_path
 from pipelines.errors import StoreError
-from pipelines.store import Store
+from pipelines.storage.store import Store
 
 _METADATA = b"wit_release"
 

@@ -28,7 +28,7 @@ from pipelines.engine.step import (
 )
 from pipelines.engine.writer import open_writer
 from pipelines.errors import StoreError
-from pipelines.store import Store
+from pipelines.storage.store import Store
 from pipelines.tables import KEY
 
 log = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from pipelines.engine.fingerprint import read_made
 from pipelines.engine.step import RowStep
-from pipelines.store import Store
+from pipelines.storage.store import Store
 from pipelines.tables import KEY
 
 _Place = tuple[int, int, int]  # file, row group, row in it

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from distributed import Client, Worker, as_completed, get_client, get_worker
 
-from pipelines import lock, logs
+from pipelines import logs
 from pipelines.commons.politeness import Leases
 from pipelines.commons.traffic import Traffic
 from pipelines.engine.cluster import SchedulerLost, device_of, is_cancelled, resources_for
@@ -24,6 +24,7 @@ from pipelines.engine.progress import Progress, progress_for
 from pipelines.engine.step import Context, Needs, Step
 from pipelines.engine.travelling import travelling
 from pipelines.errors import StageFailed, WitReleaseError
+from pipelines.storage import lock
 
 log = logging.getLogger(__name__)
 

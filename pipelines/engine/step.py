@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from pipelines.commons.politeness import Leases
 from pipelines.config import ReleaseConfig
 from pipelines.errors import StoreError
-from pipelines.store import Store, Written
+from pipelines.storage.store import Store, Written
 from pipelines.tables import KEY, Reads, Table
 
 WORK = "work"

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from pipelines.engine.fingerprint import ColumnDigests, Made
 from pipelines.engine.step import RowStep, Step
-from pipelines.store import Store, Written
+from pipelines.storage.store import Store, Written
 from pipelines.tables import Table
 
 

@@ -4,8 +4,8 @@ import gzip
 from collections import Counter
 from typing import IO
 
-from pipelines import shards
 from pipelines.quality.measured import File, Images
+from pipelines.releases import shards
 from pipelines.tables import KEY
 
 

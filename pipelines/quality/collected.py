@@ -8,13 +8,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipelines import joined, shards
 from pipelines.engine.step import Context, release_path, table_path
 from pipelines.quality.drift import Drift, Summed, compare, sum_up
 from pipelines.quality.measured import File, as_tables
 from pipelines.quality.partition import measured_paths
-from pipelines.releases import run_path
-from pipelines.store import Store
+from pipelines.releases import joined, shards
+from pipelines.releases.versions import run_path
+from pipelines.storage.store import Store
 from pipelines.tables import MEASUREMENTS
 
 _FOLDERS = (

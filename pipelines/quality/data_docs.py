@@ -15,7 +15,7 @@ from typing import Any
 from pipelines.engine.step import release_path
 from pipelines.quality.data_docs_style import STYLE
 from pipelines.quality.verdict import Judgement, Verdict
-from pipelines.store import Store
+from pipelines.storage.store import Store
 
 QUALITY = "quality"
 INDEX = f"{QUALITY}/index.html"

@@ -4,8 +4,8 @@ from typing import IO
 
 import numpy as np
 
-from pipelines import shards
 from pipelines.quality.measured import File, Images
+from pipelines.releases import shards
 from pipelines.tables import EMBEDDINGS
 
 

@@ -10,8 +10,8 @@ from typing import IO, Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from pipelines import joined
 from pipelines.quality.measured import File, Image, Images
+from pipelines.releases import joined
 from pipelines.tables import KEY
 
 _COLUMNS = [KEY, "image.bytes", "embedding"]

@@ -8,7 +8,6 @@ from typing import IO, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines import joined, shards
 from pipelines.commons.names import MalformedUrl, original_url, parse_image_url, partition_of
 from pipelines.engine.step import Task, release_path, shard_name
 from pipelines.quality.captions import measure_captions
@@ -17,6 +16,8 @@ from pipelines.quality.joined_files import measure_joined
 from pipelines.quality.measured import File, Image, Images, Language, as_tables
 from pipelines.quality.pixels import measure_pixels
 from pipelines.quality.reading import read_release_file
+from pipelines.releases import joined, shards
+from pipelines.removals.takedowns import read_takedowns
 from pipelines.tables import (
     CANDIDATES,
     CAPTION_FILES,
@@ -29,7 +30,6 @@ from pipelines.tables import (
     PIXEL_FILES,
     Outcome,
 )
-from pipelines.takedowns import read_takedowns
 
 RECEIPTS = (PIXEL_FILES, EMBEDDING_FILES, CAPTION_FILES, LEDGER_FILES, PARQUET_FILES)
 """The tables in which the stages noted what they wrote."""

@@ -4,10 +4,10 @@ import hashlib
 from collections.abc import Mapping
 from typing import IO, Any
 
-from pipelines import shards
 from pipelines.commons.names import MalformedUrl, file_page_url, parse_image_url
 from pipelines.quality.measured import File, Image, Images
 from pipelines.quality.pictures import measure, stretch
+from pipelines.releases import shards
 
 
 def measure_pixels(

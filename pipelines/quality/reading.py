@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from typing import IO, Any, cast
 
 from pipelines.engine.step import Context, release_path
-from pipelines.hashing import HashingReader
 from pipelines.quality.measured import File
-from pipelines.shards import DAMAGE
+from pipelines.releases.shards import DAMAGE
+from pipelines.storage.hashing import HashingReader
 
 
 def read_release_file(

@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from pipelines.errors import ReleaseError
-from pipelines.releases import run_path
-from pipelines.store import Store
+from pipelines.releases.versions import run_path
+from pipelines.storage.store import Store
 
 EXAMPLES = 20
 """Examples of unexpected rows that are kept for each expectation."""

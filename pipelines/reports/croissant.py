@@ -11,8 +11,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipelines import joined, shards
 from pipelines.errors import ReleaseError
+from pipelines.releases import joined, shards
 from pipelines.reports.facts import Facts, ReleaseFile
 from pipelines.tables import KEY, LEDGER
 

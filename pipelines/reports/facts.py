@@ -21,9 +21,9 @@ from pipelines.errors import StoreError
 from pipelines.quality.collected import open_measurements
 from pipelines.quality.partition import RECEIPTS
 from pipelines.quality.verdict import read_verdict
-from pipelines.releases import MANIFEST
+from pipelines.releases.versions import MANIFEST
 from pipelines.reports.checksums import SUMS
-from pipelines.store import Written
+from pipelines.storage.store import Written
 from pipelines.tables import (
     CHANGE_FILES,
     CHANGES,

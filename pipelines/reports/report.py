@@ -14,14 +14,14 @@ from jinja2 import Environment, StrictUndefined
 from pipelines.engine.step import Context, release_path
 from pipelines.pipeline import STAGES
 from pipelines.quality.verdict import Verdict, read_verdict
-from pipelines.releases import run_path
+from pipelines.releases.versions import run_path
 from pipelines.reports.facts import Facts, gather
 from pipelines.reports.report_groups import groups
 from pipelines.reports.report_numbers import Spread, funnel, spread
 from pipelines.reports.report_plots import bars, histogram
 from pipelines.reports.report_sample import Picture, sample
 from pipelines.reports.report_template import STYLE, TEMPLATE
-from pipelines.store import Written
+from pipelines.storage.store import Written
 from pipelines.vision.weights_registry import STAND_INS, lookup
 
 REPORT = "report.html"

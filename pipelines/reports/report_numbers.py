@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipelines import shards
 from pipelines.engine.step import Context, release_path, shard_keys
+from pipelines.releases import shards
 from pipelines.reports.facts import Facts
 from pipelines.tables import Outcome
 

@@ -13,9 +13,9 @@ from typing import Any
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipelines import shards
 from pipelines.engine.step import Context, release_path, shard_keys
 from pipelines.errors import ReleaseError
+from pipelines.releases import shards
 from pipelines.tables import KEY, Outcome
 
 PICTURES = 48

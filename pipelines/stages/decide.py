@@ -14,8 +14,8 @@ from pipelines.engine.fingerprint import read_made
 from pipelines.engine.step import Context, PartitionStep, Task, table_path
 from pipelines.errors import StoreError
 from pipelines.pipeline import Run
+from pipelines.removals.takedowns import read_takedowns
 from pipelines.tables import CANDIDATES, DESCRIPTIONS, FACES, FETCHED, IMAGES, KEY, LEDGER, PIXELS, PURGED, Outcome
-from pipelines.takedowns import read_takedowns
 from pipelines.vision.faces import Face, default_score, face_ratio, face_union
 
 _BATCH = 1024

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines import joined, shards
 from pipelines.engine.step import Context, FileStep, Needs, RowStep, Task
+from pipelines.releases import joined, shards
 from pipelines.tables import (
     EMBEDDING_FILES,
     EMBEDDINGS,

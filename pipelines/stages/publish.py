@@ -14,22 +14,22 @@ from collections.abc import Mapping
 from dataclasses import replace
 from hashlib import sha256
 
-from pipelines import lock
 from pipelines.engine.step import Context, Step, release_path
 from pipelines.errors import ReleaseError, SettingError, StoreError
-from pipelines.housekeeping import tidy
 from pipelines.pipeline import STAGES, Run
-from pipelines.purge import purge_pictures
 from pipelines.quality.verdict import read_verdict
-from pipelines.releases import LATEST, MANIFEST, is_published, newest_published
+from pipelines.releases.versions import LATEST, MANIFEST, is_published, newest_published
+from pipelines.removals.housekeeping import tidy
+from pipelines.removals.purge import purge_pictures
+from pipelines.removals.superseding import settle
 from pipelines.reports.card import card
 from pipelines.reports.checksums import SUMS, format_sums
 from pipelines.reports.croissant import croissant
 from pipelines.reports.facts import CARD, CROISSANT, REPORT, Facts, gather
 from pipelines.reports.manifest import manifest
 from pipelines.reports.report import write_report
-from pipelines.store import Store
-from pipelines.superseding import settle
+from pipelines.storage import lock
+from pipelines.storage.store import Store
 from pipelines.tables import Outcome
 
 log = logging.getLogger(__name__)

@@ -17,8 +17,8 @@ from pipelines.quality.data_docs import INDEX
 from pipelines.quality.judging import judge
 from pipelines.quality.partition import RECEIPTS, measure_partition, measured_paths
 from pipelines.quality.verdict import remove_verdict, write_verdict
+from pipelines.removals.takedowns import read_takedowns
 from pipelines.tables import CANDIDATES, IMAGES, KEY, MEASUREMENTS
-from pipelines.takedowns import read_takedowns
 
 
 def _identities(context: Context, key: str) -> Mapping[str, Any]:

@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipelines import changes, shards
 from pipelines.engine.step import Context, FileStep, PartitionStep, RowStep, Task, one_key, shard_keys, table_path
-from pipelines.near_duplicates import near_duplicates, worth_comparing
+from pipelines.releases import changes, shards
+from pipelines.releases.near_duplicates import near_duplicates, worth_comparing
 from pipelines.tables import (
     CAPTION_FILES,
     CHANGE_FILES,

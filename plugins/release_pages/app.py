@@ -82,7 +82,7 @@ def show_comparison(before: str = "", after: str = "") -> HTMLResponse:
 
 def send_file(version: str, path: str) -> StreamingResponse:
     """Send a file of a release, piece by piece."""
-    from pipelines.notices import read_notice
+    from pipelines.releases.notices import read_notice
     from release_pages.places import content_type, is_version, open_store, release_file
 
     store = open_store()

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from pipelines.config import ReleaseConfig
 from pipelines.errors import SettingError
-from pipelines.store import Store
+from pipelines.storage.store import Store
 
 STORE = "WIT_RELEASE_STORE"
 """Environment variable that names the store; without it, the one that the form of the DAG is filled in with."""

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipelines.errors import ReleaseError
-from pipelines.lock import dashboard_of, is_at_work
-from pipelines.notices import Notice, read_notice
 from pipelines.pipeline import STAGES
 from pipelines.quality.verdict import Verdict, read_verdict
-from pipelines.releases import MANIFEST, Begun, latest, published, read_begun, run_path, versions
+from pipelines.releases.notices import Notice, read_notice
+from pipelines.releases.versions import MANIFEST, Begun, latest, published, read_begun, run_path, versions
 from pipelines.reports.facts import public_name
-from pipelines.store import Store
+from pipelines.storage.lock import dashboard_of, is_at_work
+from pipelines.storage.store import Store
 from pipelines.tables import Outcome
 from release_pages.places import release_file, web_address
 from release_pages.states import MEANINGS, State, state_of

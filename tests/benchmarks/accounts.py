@@ -22,10 +22,10 @@ from distributed import Client
 from pipelines.cli import _log_to_stderr
 from pipelines.config import ReleaseConfig
 from pipelines.engine.cluster import open_client
-from pipelines.lock import held
 from pipelines.pipeline import STAGES, run_stage
-from pipelines.releases import begin
-from pipelines.store import Store
+from pipelines.releases.versions import begin
+from pipelines.storage.lock import held
+from pipelines.storage.store import Store
 from tests.running import ROOT
 
 CHEAP_NETWORKS = {"DASK_DISTRIBUTED__WORKER__PRELOAD": "tests.benchmarks.cheap_networks"}

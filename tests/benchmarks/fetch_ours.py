@@ -14,8 +14,8 @@ from pipelines.commons import names
 from pipelines.commons.media import Fetched, MediaRequest, MediaResponse, fetch_all
 from pipelines.commons.origin import origin
 from pipelines.commons.politeness import LocalLeases
-from pipelines.shards import gzip_writer, image_shard, pixel_rows
-from pipelines.store import Store
+from pipelines.releases.shards import gzip_writer, image_shard, pixel_rows
+from pipelines.storage.store import Store
 from pipelines.vision.pictures import release_picture
 
 _ROWS = 64

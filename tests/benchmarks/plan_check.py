@@ -7,7 +7,7 @@ The run is that of `unit_costs`: synthetic images, cheap networks, one process. 
 
 import argparse
 
-from pipelines.capacity import PROFILES, Asked, plan, read_unit_costs
+from pipelines.capacity.model import PROFILES, Asked, plan, read_unit_costs
 from tests.benchmarks import cheap_networks
 from tests.benchmarks.measuring import show
 from tests.benchmarks.unit_costs import Sample, sample

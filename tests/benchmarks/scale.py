@@ -37,7 +37,7 @@ from pipelines.quality.judging import judge
 from pipelines.quality.verdict import write_verdict
 from pipelines.reports.facts import gather
 from pipelines.stages import decide, embed_images, publish, pull_rows, validate, write_shards
-from pipelines.store import Store
+from pipelines.storage.store import Store
 from pipelines.tables import (
     CANDIDATES,
     DESCRIPTIONS,

@@ -27,13 +27,13 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
-from pipelines import shards
 from pipelines.commons.names import file_page_url, original_url
 from pipelines.commons.politeness import LocalLeases
 from pipelines.engine.partition import make_partition
 from pipelines.engine.step import Context, FileStep, Step, release_path, table_path
+from pipelines.releases import shards
 from pipelines.stages import embed_images, write_shards
-from pipelines.store import Store
+from pipelines.storage.store import Store
 from pipelines.tables import EMBEDDINGS, FETCHED, KEY, LEDGER, PIXELS, ROWS, Outcome, Table
 from tests.running import peak_memory
 from tests.shared import SHARED

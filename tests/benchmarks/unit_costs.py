@@ -1,4 +1,4 @@
-"""Measures what each stage costs for an image, for a partition and for a run, and writes pipelines/unit_costs.json.
+"""Measures what each stage costs for an image, a partition and a run; writes pipelines/capacity/unit_costs.json.
 
     python -m tests.benchmarks.unit_costs [--small 100] [--large 400] [--whole] [--write]
 
@@ -25,13 +25,13 @@ import numpy as np
 from distributed import Client
 from scipy.optimize import nnls
 
-from pipelines.capacity import UNIT_COSTS, Unit
+from pipelines.capacity.model import UNIT_COSTS, Unit
 from pipelines.commons.politeness import LocalLeases
 from pipelines.config import ReleaseConfig
 from pipelines.engine.partition import make_partition
 from pipelines.pipeline import STAGES, run_stage
-from pipelines.releases import begin, release_path
-from pipelines.store import Store
+from pipelines.releases.versions import begin, release_path
+from pipelines.storage.store import Store
 from tests.benchmarks import cheap_networks
 from tests.benchmarks.synthetic import SyntheticCommons, write_wit
 from tests.running import ROOT

@@ -21,7 +21,7 @@ from pipelines.engine.step import Context
 from pipelines.quality.collected import measurements_path
 from pipelines.quality.judging import judge
 from pipelines.quality.verdict import Verdict
-from pipelines.store import Store
+from pipelines.storage.store import Store
 from pipelines.tables import MEASUREMENTS, Outcome
 from tests.running import peak_memory
 

@@ -28,9 +28,9 @@ from pipelines.config import ReleaseConfig
 from pipelines.engine.cluster import open_client
 from pipelines.engine.run import run_step
 from pipelines.stages.pull_rows import STEPS
-from pipelines.store import Store
+from pipelines.storage.store import Store
 from pipelines.tables import WIT_COLUMNS
-from pipelines.wit import read_wit
+from pipelines.wit.rows import read_wit
 from tests.benchmarks.fetch import Cost, measured
 from tests.benchmarks.fetch_servers import CACHE
 from tests.benchmarks.synthetic_wit import Wit

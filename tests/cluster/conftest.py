@@ -7,7 +7,7 @@ from types import FrameType
 
 import pytest
 
-from pipelines.store import Store
+from pipelines.storage.store import Store
 from tests.cluster.deployment import Deployment, deployed
 from tests.cluster.kills import Kills
 from tests.cluster.postgres import MISSING, NoPostgres, find_binaries

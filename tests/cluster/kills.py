@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from distributed import Client
 
-from pipelines.store import Store
+from pipelines.storage.store import Store
 from tests.cluster.deployment import GPU_WORKER, Deployment, workers
 from tests.cluster.scenario import saved
 

@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 
 import pyarrow.parquet as pq
 
-from pipelines.releases import latest
-from pipelines.store import Store
+from pipelines.releases.versions import latest
+from pipelines.storage.store import Store
 from pipelines.tables import KEY
 from tests.cluster.deployment import Deployment
 from tests.running import options, run

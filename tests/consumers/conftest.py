@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.engine.step import Context
-from pipelines.reader import Release, open_release
+from pipelines.releases.reader import Release, open_release
 
 
 @pytest.fixture(scope="session")

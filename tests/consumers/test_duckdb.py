@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.reader import Release
+from pipelines.releases.reader import Release
 
 duckdb = pytest.importorskip("duckdb", reason="needs the package duckdb")
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.reader import Release
+from pipelines.releases.reader import Release
 
 datasets = pytest.importorskip("datasets", reason="needs the package datasets (Hugging Face)")
 

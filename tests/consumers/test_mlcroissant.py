@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipelines.reader import Release
+from pipelines.releases.reader import Release
 
 mlcroissant = pytest.importorskip("mlcroissant", reason="needs the package mlcroissant")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 from PIL import Image
 
-from pipelines.reader import Release
+from pipelines.releases.reader import Release
 
 
 def test_pixels(folder: Path, release: Release) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipelines.reader import Release
+from pipelines.releases.reader import Release
 from tests.running import ROOT
 
 PYTHON = ROOT / "build/spark/bin/python"

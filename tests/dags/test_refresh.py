@@ -12,7 +12,7 @@ from airflow.timetables.trigger import CronTriggerTimetable
 from pendulum import DateTime
 from pendulum import datetime as moment
 
-from pipelines.store import Store
+from pipelines.storage.store import Store
 from tests.dags.conftest import Found, parse
 from tests.dags.parse import ROOT
 

@@ -146,7 +146,7 @@ def _password_of_the_connection(deployment: Deployment) -> str:
 @pytest.mark.timeout(1500)
 def test_backed_up_lost_restored_and_rotated(deployment: Deployment):
     """One story, as each start of Airflow takes half a minute: what was there is there after everything."""
-    from pipelines.store import Store
+    from pipelines.storage.store import Store
 
     store = Store("s3://releases-bucket")
     store.write_text("releases/latest.json", "one")

@@ -22,8 +22,8 @@ from botocore.exceptions import ClientError
 
 from pipelines.errors import StoreError
 from pipelines.pipeline import STAGES
-from pipelines.store import Store
-from pipelines.verify import verify_release
+from pipelines.releases.verify import verify_release
+from pipelines.storage.store import Store
 from tests.docker.files import DOCKER
 from tests.docker.test_scripts import _script
 from tests.planted import files_below, found

@@ -8,7 +8,7 @@ import pyarrow as pa
 from pipelines.config import ReleaseConfig
 from pipelines.engine.step import Context, FileStep, PartitionStep, RowStep, Task
 from pipelines.errors import InputError
-from pipelines.store import Store
+from pipelines.storage.store import Store
 from pipelines.tables import KEY, Table, files_table
 
 NUMBERS = Table("numbers", pa.schema([(KEY, pa.string()), ("number", pa.int64()), ("note", pa.string())]))

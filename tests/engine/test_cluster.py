@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from distributed import Client
 
-from pipelines import lock
 from pipelines.engine import cluster
 from pipelines.engine.cluster import device_of, open_client, resources_for, visible_gpus, worker_specs
 from pipelines.engine.step import Needs
-from pipelines.store import Store
+from pipelines.storage import lock
+from pipelines.storage.store import Store
 from tests.engine import steps
 
 

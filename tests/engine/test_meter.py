@@ -10,7 +10,7 @@ from distributed import Client
 from pipelines.engine.meter import GPU_SECONDS, StepMeter, Under
 from pipelines.engine.run import run_step
 from pipelines.stages.fetch_images import FETCH
-from pipelines.store import Store
+from pipelines.storage.store import Store
 from tests.commons.server import serving
 from tests.engine import steps
 from tests.stages.fetching import Originals, pictures, ready

@@ -5,7 +5,7 @@ from distributed import Client
 
 from pipelines.engine.run import Summary, run_step
 from pipelines.errors import InputError, StageFailed, StoreError
-from pipelines.store import Store
+from pipelines.storage.store import Store
 from tests.engine import steps
 
 

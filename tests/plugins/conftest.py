@@ -9,10 +9,10 @@ import pytest
 from fastapi.testclient import TestClient
 
 from pipelines.engine.step import release_path
-from pipelines.lock import held
 from pipelines.quality.verdict import Judgement, Verdict, write_verdict
-from pipelines.releases import LATEST, MANIFEST, run_path
-from pipelines.store import Store
+from pipelines.releases.versions import LATEST, MANIFEST, run_path
+from pipelines.storage.lock import held
+from pipelines.storage.store import Store
 from pipelines.tables import Outcome
 
 sys.path.append(str(Path(__file__).parents[2] / "plugins"))

@@ -8,7 +8,7 @@ from fastapi.testclient import TestClient
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.store import Store
+from pipelines.storage.store import Store
 from tests.plugins.conftest import NEW, OLD
 
 SECRET = "nobody may read this"

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
-from pipelines import lock
 from pipelines.engine.step import release_path
-from pipelines.notices import Supersession, Withdrawal, amend
-from pipelines.releases import MANIFEST, run_path
-from pipelines.store import Store
+from pipelines.releases.notices import Supersession, Withdrawal, amend
+from pipelines.releases.versions import MANIFEST, run_path
+from pipelines.storage import lock
+from pipelines.storage.store import Store
 from tests.plugins.conftest import FAILED, MARKUP, NEW, OLD, RUNNING, WAITING
 
 

@@ -6,10 +6,10 @@ import sys
 import numpy as np
 import pyarrow as pa
 
-from pipelines import shards
 from pipelines.commons.names import file_page_url, original_url
 from pipelines.engine.step import release_path
-from pipelines.store import Store
+from pipelines.releases import shards
+from pipelines.storage.store import Store
 from pipelines.tables import IMAGES, KEY, LEDGER, Outcome
 from tests.quality.small_release import VERSION, SmallRelease, picture
 from tests.running import peak_memory

@@ -12,7 +12,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from pipelines import joined, shards
 from pipelines.commons.names import file_page_url, original_url, partition_of
 from pipelines.config import ReleaseConfig
 from pipelines.engine.partition import make_partition
@@ -20,8 +19,9 @@ from pipelines.engine.step import Context, PartitionStep, release_path, shard_ke
 from pipelines.engine.writer import open_writer
 from pipelines.pipeline import Run
 from pipelines.quality.partition import RECEIPTS
+from pipelines.releases import joined, shards
 from pipelines.stages.validate import MEASURE, conclude
-from pipelines.store import Store
+from pipelines.storage.store import Store
 from pipelines.tables import CANDIDATES, IMAGES, KEY, LEDGER, Outcome, Table
 
 VERSION = "2026.11.23"

@@ -15,10 +15,10 @@ from pipelines.engine.step import Context
 from pipelines.errors import ReleaseError
 from pipelines.pipeline import run_stage
 from pipelines.quality.verdict import read_verdict
-from pipelines.reader import open_release
-from pipelines.releases import context_of, newest_unpublished
-from pipelines.store import Store
-from pipelines.takedowns import add_takedown
+from pipelines.releases.reader import open_release
+from pipelines.releases.versions import context_of, newest_unpublished
+from pipelines.removals.takedowns import add_takedown
+from pipelines.storage.store import Store
 from tests.published import commons, make
 
 WAITING = "2026.01.02"

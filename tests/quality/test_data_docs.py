@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import shards
 from pipelines.engine.step import release_path
 from pipelines.errors import ValidationFailed
 from pipelines.quality.suites import SUITES
-from pipelines.store import Store
+from pipelines.releases import shards
+from pipelines.storage.store import Store
 from tests.quality.small_release import VERSION, SmallRelease
 
 MARKUP = '<img src=x onerror="alert(1)">$gone</td>'

@@ -16,15 +16,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines import joined, shards
 from pipelines.engine.step import shard_keys
 from pipelines.quality.collected import collect, measurements_path
 from pipelines.quality.judging import judge
 from pipelines.quality.measured import File, Image, Language, as_tables
 from pipelines.quality.verdict import Verdict
-from pipelines.store import Store
+from pipelines.releases import joined, shards
+from pipelines.removals.takedowns import add_takedown
+from pipelines.storage.store import Store
 from pipelines.tables import KEY, LEDGER, MEASUREMENTS, Outcome
-from pipelines.takedowns import add_takedown
 from tests.quality.small_release import SmallRelease, picture
 
 PIXELS_0 = shards.image_shard("part-00000")

@@ -12,7 +12,7 @@ from pipelines.quality.collected import collect
 from pipelines.quality.judging import judge
 from pipelines.quality.suites import SUITES, SuiteError, suites_folder
 from pipelines.quality.verdict import Judgement, read_verdict, write_verdict
-from pipelines.store import Store
+from pipelines.storage.store import Store
 from tests.quality.small_release import SmallRelease
 
 

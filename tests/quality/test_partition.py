@@ -11,9 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipelines import joined, shards
 from pipelines.engine.step import table_path
-from pipelines.store import Store
+from pipelines.releases import joined, shards
+from pipelines.storage.store import Store
 from pipelines.tables import MEASUREMENTS
 from tests.quality.small_release import SmallRelease
 

@@ -50,7 +50,7 @@ def test_every_file_has_checksum_and_size(published: Context) -> None:
 
 
 def test_the_columns_are_those_of_the_files(published: Context) -> None:
-    from pipelines import joined, shards
+    from pipelines.releases import joined, shards
     from pipelines.tables import LEDGER
 
     described = published.store.read_json(release_path(published.version, "croissant.json"))

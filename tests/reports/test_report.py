@@ -13,12 +13,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines.engine.step import Context, release_path, shard_keys, table_path
-from pipelines.reader import open_release
-from pipelines.releases import context_of, run_path
+from pipelines.releases.reader import open_release
+from pipelines.releases.versions import context_of, run_path
 from pipelines.reports.report import REPORT, write_report
 from pipelines.reports.report_groups import groups
 from pipelines.reports.report_plots import bars, histogram
-from pipelines.store import Store
+from pipelines.storage.store import Store
 from pipelines.tables import KEY, NEAR_DUPLICATES, Outcome
 
 MARKUP = "<b onclick='x'>$a$ & b</b>"

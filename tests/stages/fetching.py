@@ -13,7 +13,7 @@ from aiohttp import web
 from pipelines.commons import names
 from pipelines.config import ReleaseConfig
 from pipelines.engine.step import Context, shard_name
-from pipelines.store import Store
+from pipelines.storage.store import Store
 from pipelines.tables import DESCRIPTIONS, IMAGES, KEY
 from tests.stages.making import rows_of, url_of, write_table
 from tests.world import drawn

@@ -22,7 +22,7 @@ from pipelines.commons.politeness import LocalLeases
 from pipelines.engine.partition import make_partition
 from pipelines.engine.step import Context, table_path
 from pipelines.stages import decide, fetch_images, pull_rows, write_shards
-from pipelines.store import Store
+from pipelines.storage.store import Store
 from pipelines.tables import CANDIDATES, DESCRIPTIONS, FACES, IMAGES, KEY, WIT_COLUMNS
 from tests.running import peak_memory
 from tests.stages.making import context, nulls, write_table

@@ -12,7 +12,7 @@ from pipelines.commons.names import ImageUrl, original_url
 from pipelines.config import ReleaseConfig
 from pipelines.engine.step import Context, PartitionStep, table_path
 from pipelines.engine.writer import open_writer
-from pipelines.store import Store
+from pipelines.storage.store import Store
 from pipelines.tables import WIT_COLUMNS, Table
 
 NOWHERE = {"origin": "demo", "media_url": "http://127.0.0.1:9", "api_url": "http://127.0.0.1:9/w/api.php"}

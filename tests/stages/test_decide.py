@@ -6,10 +6,10 @@ import pytest
 
 from pipelines.commons.politeness import LocalLeases
 from pipelines.engine.partition import make_partition
+from pipelines.removals.takedowns import add_takedown
 from pipelines.stages.decide import DECIDE
-from pipelines.store import Store
+from pipelines.storage.store import Store
 from pipelines.tables import CANDIDATES, DESCRIPTIONS, FACES, FETCHED, IMAGES, KEY, LEDGER, PIXELS, PURGED
-from pipelines.takedowns import add_takedown
 from tests.stages.making import context, read_table, rows_of, url_of, write_table
 
 SMALL = {"x0": 10.0, "y0": 10.0, "x1": 40.0, "y1": 40.0, "score": 0.99}  # 3 % of 300 × 100

@@ -20,7 +20,7 @@ from pipelines.engine.run import run_step
 from pipelines.engine.step import Context, RowStep, shard_keys, shard_name
 from pipelines.stages.detect_faces import DETECT
 from pipelines.stages.embed_images import EMBED
-from pipelines.store import Store
+from pipelines.storage.store import Store
 from pipelines.tables import FACES, FETCHED, KEY, LEDGER, PIXELS
 from pipelines.vision.devices import DeviceError
 from tests.commons.cluster import cluster, eventually

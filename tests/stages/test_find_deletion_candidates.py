@@ -8,7 +8,7 @@ from distributed import Client
 from pipelines.engine.run import run_step
 from pipelines.errors import StageFailed
 from pipelines.stages.find_deletion_candidates import STEPS
-from pipelines.store import Store
+from pipelines.storage.store import Store
 from pipelines.tables import CANDIDATES, DESCRIPTIONS, IMAGES, KEY
 from tests.commons.wiki import LittleWiki
 from tests.stages.making import context, read_table, rows_of, url_of, write_table

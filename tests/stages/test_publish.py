@@ -17,9 +17,9 @@ from pipelines.config import ReleaseConfig
 from pipelines.engine.step import Context, release_path
 from pipelines.errors import ReleaseError, ValidationFailed
 from pipelines.pipeline import run_stage
-from pipelines.reader import open_release
+from pipelines.releases.reader import open_release
 from pipelines.stages.publish import refuse_incomplete, refuse_stand_ins
-from pipelines.store import Store
+from pipelines.storage.store import Store
 from pipelines.tables import PIXELS, PURGED, Outcome
 from tests.published import VERSION, commons, make
 from tests.reports.making import facts

@@ -12,7 +12,7 @@ from pipelines.engine.run import run_step
 from pipelines.engine.step import Context
 from pipelines.errors import StageFailed
 from pipelines.stages.pull_rows import _RANGE_IMAGES, STEPS
-from pipelines.store import Store
+from pipelines.storage.store import Store
 from pipelines.tables import IMAGES, ROWS
 from tests.stages.making import context, read_table, url_of, write_wit
 

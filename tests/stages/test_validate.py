@@ -6,12 +6,12 @@ from collections.abc import Callable
 import pytest
 from distributed import Client
 
-from pipelines import shards
 from pipelines.engine.step import release_path
 from pipelines.errors import ReleaseError, ValidationFailed
 from pipelines.pipeline import run_stage
 from pipelines.quality.verdict import EXAMPLES, read_verdict
-from pipelines.store import Store
+from pipelines.releases import shards
+from pipelines.storage.store import Store
 from pipelines.tables import Outcome
 from tests.quality.small_release import VERSION, SmallRelease
 

@@ -8,13 +8,13 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from pipelines import shards
 from pipelines.commons.names import file_page_url, original_url
 from pipelines.commons.politeness import LocalLeases
 from pipelines.engine.partition import Receipt, make_partition
 from pipelines.engine.step import Context, Step, release_path
+from pipelines.releases import shards
 from pipelines.stages.write_shards import FIND_NEAR_DUPLICATES, FIND_SIMILAR, HASH, WRITE_PIXELS
-from pipelines.store import Store
+from pipelines.storage.store import Store
 from pipelines.tables import FETCHED, KEY, LEDGER, NEAR_DUPLICATES, PHASHES, PIXELS, SIMILAR, Outcome
 from tests.stages.making import context, read_table, rows_of, write_table
 

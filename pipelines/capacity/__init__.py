@@ -1,0 +1,1 @@
+"""What a release will take, calculated from measured unit costs."""

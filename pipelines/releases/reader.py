@@ -1,0 +1,199 @@
+"""Reads a release, for those who download it: rows, images, embeddings, captions and the ledger, lazily.
+
+    from pipelines.releases.reader import open_release
+
+    release = open_release("https://… or s3://… or a folder")
+    for image in release.images():
+        image.url, image.picture
+    for row in release.rows(languages=["de"]):
+        row.url, row.picture, row.embedding, row.captions
+
+Everything is read shard by shard as it is asked for, so memory stays small whatever the size of the release. Shards
+that were withdrawn are passed over; the warning on opening says so. The same
+code reads the files of the 2021 release, which have the same columns.
+"""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from pipelines.errors import ReleaseError
+from pipelines.releases import shards
+from pipelines.releases.changes import changes_file
+from pipelines.releases.notices import Notice, notice_beside, warn_if_superseded
+from pipelines.releases.shards import PixelRow
+from pipelines.releases.versions import MANIFEST
+from pipelines.storage.store import Store
+from pipelines.tables import KEY, Change, Outcome
+
+_REMOVED = (Outcome.TAKEN_DOWN, Outcome.DELETION_CANDIDATE, Outcome.MISSING)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """An image and all that the release has of it.
+
+    Args:
+        url: of the original; it is the key of every file.
+        page: the file page on Commons.
+        picture: JPEG or PNG.
+        embedding: (2048,) float32.
+        captions: its WIT rows, column to text; empty text where WIT has none.
+
+    """
+
+    url: str
+    page: str
+    picture: bytes
+    embedding: np.ndarray
+    captions: tuple[dict[str, str], ...]
+
+
+class Release:
+    """A release, opened for reading. Made by `open_release`."""
+
+    def __init__(self, store: Store, manifest: dict[str, Any], notice: Notice | None = None) -> None:
+        self._store = store
+        self.manifest = manifest
+        self.notice = notice or Notice(self.version)
+        """What was said of it after its publication: whether another one is to be used, and what was withdrawn."""
+
+    @property
+    def version(self) -> str:
+        """Its name; empty for files that came without a manifest."""
+        return str(self.manifest.get("version", ""))
+
+    def _shards(self, folder: str) -> list[str]:
+        return [path for path in self._store.files(folder) if not path.rsplit("/", 1)[-1].startswith((".", "_"))]
+
+    def images(self) -> Iterator[PixelRow]:
+        """Yield every picture, shard by shard.
+
+        Raises:
+            ReleaseError: a shard is damaged; names file and line.
+
+        """
+        for path in self._shards(shards.PIXELS_FOLDER):
+            with self._store.open(path) as file:
+                try:
+                    yield from shards.read_pixels(file)
+                except shards.DAMAGE as error:
+                    raise ReleaseError(f"{self._store.locate(path)}: {error}") from error
+
+    def embeddings(self) -> Iterator[tuple[str, np.ndarray]]:
+        """Yield URL and embedding, (2048,) float32, of every picture, shard by shard.
+
+        Raises:
+            ReleaseError: a shard is damaged; names file and line.
+
+        """
+        for path in self._shards(shards.EMBEDDINGS_FOLDER):
+            with self._store.open(path) as file:
+                try:
+                    yield from shards.read_embeddings(file)
+                except shards.DAMAGE as error:
+                    raise ReleaseError(f"{self._store.locate(path)}: {error}") from error
+
+    def captions(self, languages: Collection[str] | None = None) -> Iterator[dict[str, str]]:
+        """Yield the WIT rows of the released images: column to text, empty where WIT has none.
+
+        Args:
+            languages: WIT's codes of the languages that are wanted; None: all.
+
+        Raises:
+            ReleaseError: a shard is damaged; names the file.
+
+        """
+        for path in self._shards(shards.CAPTIONS_FOLDER):
+            with self._store.open(path) as file:
+                try:
+                    for row in shards.read_captions(file):
+                        if languages is None or row["language"] in languages:
+                            yield row
+                except shards.DAMAGE as error:
+                    raise ReleaseError(f"{self._store.locate(path)}: {error}") from error
+
+    def ledger(self, outcomes: Collection[str] | None = None) -> Iterator[dict[str, Any]]:
+        """Yield what became of each image that was considered.
+
+        Args:
+            outcomes: those that are wanted; None: all.
+
+        """
+        for path in self._shards(shards.LEDGER_FOLDER):
+            with self._store.open(path) as file:
+                for batch in pq.ParquetFile(file).iter_batches(batch_size=1024):
+                    for row in batch.to_pylist():
+                        if outcomes is None or row["outcome"] in outcomes:
+                            yield row
+
+    def removals(self) -> Iterator[dict[str, Any]]:
+        """Yield the ledger's rows of images that are gone, or that somebody wants to be gone, with the reason."""
+        return self.ledger(_REMOVED)
+
+    def changes(self, change: Change | str) -> Iterator[dict[str, Any]]:
+        """Yield the images that were added, removed or changed since the release before, with the reason.
+
+        Args:
+            change: ``added``, ``removed`` or ``changed``.
+
+        Raises:
+            ValueError: it is none of these.
+
+        """
+        path = changes_file(Change(change))
+        if self._store.exists(path):  # the first release has none
+            with self._store.open(path) as file:
+                for batch in pq.ParquetFile(file).iter_batches(batch_size=1024):
+                    yield from batch.to_pylist()
+
+    def rows(self, languages: Collection[str] | None = None) -> Iterator[Row]:
+        """Yield every image with its embedding and its captions.
+
+        Args:
+            languages: of the captions; images without a caption in one of them are left out. None: all.
+
+        Raises:
+            ReleaseError: the folders have different images, or a shard is damaged.
+
+        """
+        by_url = itemgetter(KEY)
+        captions = groupby(self.captions(languages), key=by_url)
+        captioned = next(captions, None)
+        embeddings = self.embeddings()
+        for image in self.images():
+            url, embedding = next(embeddings, ("", np.empty(0)))
+            if url != image.url:
+                raise ReleaseError(f"{self._store.url}: {image.url} has no embedding at its place")
+            if captioned is not None and captioned[0] == image.url:
+                yield Row(url, image.page, image.picture, embedding, tuple(captioned[1]))
+                captioned = next(captions, None)
+        if captioned is not None:
+            raise ReleaseError(f"{self._store.url}: {captioned[0]} has captions and no picture, or at another place")
+
+
+def open_release(url: str, *, published: bool = True) -> Release:
+    """Open a release. Warns (`notices.ReleaseSuperseded`) if it holds what was taken down since, or did.
+
+    Args:
+        url: of the release's folder: a path, or any URL that fsspec knows.
+        published: it must have a manifest, as every finished release has; False reads folders without, such as the
+            2021 release's.
+
+    Raises:
+        ReleaseError: it has no manifest.
+        StoreError: it cannot be read.
+
+    """
+    store = Store(url)
+    manifest = store.read_json(MANIFEST)
+    if manifest is None and published:
+        raise ReleaseError(f"{store.url} is no finished release: it has no {MANIFEST}")
+    notice = notice_beside(store)
+    warn_if_superseded(notice)
+    return Release(store, manifest or {}, notice)

@@ -1,0 +1,1 @@
+"""What goes out of releases again: takedowns, the marks of older releases, withdrawal, housekeeping."""

@@ -1,0 +1,91 @@
+"""Near duplicates: found by the hash of what pictures look like, and nothing else is."""
+
+import io
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from pipelines.releases.near_duplicates import MOST_BITS, near_duplicates, similar_pairs, worth_comparing
+from pipelines.vision.perceptual_hash import perceptual_hash
+from tests.shared import shared
+
+HASHES = st.lists(st.integers(0, 2**64 - 1), min_size=1, max_size=30)
+FLIPS = st.lists(st.tuples(st.integers(0, 29), st.integers(0, 63), st.integers(0, 63)), max_size=20)
+
+
+def flipped(hashes: list[int], flips: list[tuple[int, int, int]]) -> list[int]:
+    """Return hashes and some that differ from one of them in up to two bits."""
+    return hashes + [hashes[at % len(hashes)] ^ (1 << first) ^ (1 << second) for at, first, second in flips]
+
+
+@settings(deadline=None)
+@given(HASHES, FLIPS)
+def test_pairs_are_those_of_comparing_each_with_each(hashes: list[int], flips: list[tuple[int, int, int]]) -> None:
+    unique = np.unique(np.array(flipped(hashes, flips), np.uint64))
+    expected = [
+        [first, second]
+        for first, second in itertools.combinations(range(len(unique)), 2)
+        if int(unique[first] ^ unique[second]).bit_count() <= MOST_BITS
+    ]
+    assert similar_pairs(unique).tolist() == expected
+
+
+@settings(deadline=None)
+@given(HASHES, FLIPS)
+def test_the_url_is_the_smallest_of_those_that_look_the_same(
+    hashes: list[int], flips: list[tuple[int, int, int]]
+) -> None:
+    every = flipped(hashes, flips)
+    urls = [f"https://upload.wikimedia.org/{number * 7919 % 1000:03}" for number in range(len(every))]
+    found = near_duplicates(urls, np.array(every, np.uint64))
+    for url, value in zip(urls, every, strict=True):
+        alike = [other for other, seen in zip(urls, every, strict=True) if (value ^ seen).bit_count() <= MOST_BITS]
+        assert found.get(url, url) == min(alike)
+    worth = worth_comparing(np.array(every, np.uint64))
+    assert {url for url, compare in zip(urls, worth, strict=True) if compare} >= set(found) | set(found.values())
+
+
+def encoded(image: Image.Image, kind: str = "JPEG", quality: int = 90, width: int = 300) -> bytes:
+    file = io.BytesIO()
+    size = (width, max(1, round(width * image.height / image.width)))
+    image.resize(size, Image.Resampling.LANCZOS).save(file, kind, quality=quality)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("name", ["Carrie.jpg", "Rostockstein.jpg", "Hafnia_alvei.tif", "The_Poppet.jpg"])
+def test_a_copy_has_nearly_the_same_hash(name: str) -> None:
+    with Image.open(shared(f"commons/originals/{name}")) as opened:
+        image = opened.convert("RGB")
+    first = perceptual_hash(encoded(image))
+    assert first is not None
+    for copy in (encoded(image, quality=60), encoded(image, width=220), encoded(image, "PNG")):
+        other = perceptual_hash(copy)
+        assert other is not None
+        assert (first ^ other).bit_count() <= MOST_BITS
+
+
+def test_different_pictures_have_hashes_far_apart() -> None:
+    hashes = [perceptual_hash(path.read_bytes()) for path in sorted(shared("faces/labelled").glob("*.jpg"))]
+    known = [value for value in hashes if value is not None]
+    assert len(known) == len(hashes) > 10
+    assert min((a ^ b).bit_count() for a, b in itertools.combinations(known, 2)) > 10
+
+
+def test_a_flat_surface_looks_like_nothing() -> None:
+    assert perceptual_hash(encoded(Image.new("RGB", (300, 200), (200, 30, 30)))) is None
+    assert perceptual_hash(encoded(Image.new("RGB", (300, 200), "white"), "PNG")) is None
+
+
+def test_half_of_the_bits_are_set() -> None:
+    value = perceptual_hash(shared("faces/test.jpg").read_bytes())
+    assert value is not None
+    assert value.bit_count() in range(30, 33)
+
+
+def test_what_is_no_picture_is_refused() -> None:
+    with pytest.raises(ValueError, match="cannot be decoded"):
+        perceptual_hash(b"no picture")
