@@ -1,0 +1,52 @@
+"""A release on S3 whose credentials expire in the middle: said plainly, nothing is lost, and it goes on with new ones."""
+
+import json
+import threading
+from pathlib import Path
+
+import pytest
+
+from tests.faulty_s3 import faulty_s3
+from tests.running import options, run
+from tests.world import World
+
+
+def fetched(log: Path) -> list[str]:
+    """Return the files of which the bytes were asked for."""
+    lines = map(json.loads, log.read_text().splitlines())
+    return [line["path"] for line in lines if "/w/api.php" not in line["path"]]
+
+
+@pytest.mark.timeout(300)
+def test_credentials_that_expire_in_the_middle_stop_the_run_and_new_ones_go_on(tmp_path: Path) -> None:
+    world = World()
+    world.upload(12)
+    pixels_written = threading.Event()
+    with faulty_s3(share=0) as (bucket, proxy), world.served(tmp_path / "world") as settings:
+
+        def expire_after_the_first_pixels(method: str, path: str) -> tuple[int, str] | None:
+            if pixels_written.is_set():
+                return (400, "ExpiredToken")
+            if method in ("PUT", "POST") and "/work/pixels/" in path:
+                pixels_written.set()  # this one is written still
+            return None
+
+        proxy.refusal = expire_after_the_first_pixels
+        arguments = ("run", *options({**settings, "partitions": 2, "workers": 1, "version": "2026.01.01"}))
+        arguments = (*arguments, "--store", f"{bucket}/expiring")
+        stopped = run(*arguments)
+        assert stopped.returncode != 0
+        last = stopped.stderr.strip().splitlines()[-1]
+        assert "expired" in last
+        assert "credentials" in last
+        assert "Traceback" not in stopped.stderr
+        before = fetched(tmp_path / "world/requests.jsonl")
+        assert before
+
+        proxy.refusal = lambda method, path: None
+        resumed = run(*arguments)
+        assert resumed.returncode == 0, resumed.stderr[-3000:]
+        again = fetched(tmp_path / "world/requests.jsonl")[len(before) :]
+        assert len(before) + len(again) == 12, "a file that was saved was fetched again"
+        verified = run("verify", f"{bucket}/expiring/releases/2026.01.01")
+        assert verified.returncode == 0, verified.stdout + verified.stderr
