@@ -22,8 +22,8 @@ GPU_RATES = {"detect_faces": 4_000, "embed_images": 10_000}
 """Pictures a second from decoded pictures: wanted on an H200, not measured here."""
 
 
-def on_this_machine(rounds: int) -> Cost:
-    """Print what decoding costs beside the networks; return what decoding a picture costs."""
+def cpu_costs(rounds: int) -> dict[str, Cost]:
+    """Measure "decoding", each face detector of ``MODELS`` and "resnet50", with one thread in fp32, for one picture."""
     files = jpegs()
     pixels = [decode_rgb(data) for data in files]
     many = 50 * files
@@ -32,7 +32,12 @@ def on_this_machine(rounds: int) -> Cost:
     for model in MODELS:
         ways[model] = (partial(detector(model, "cpu", "fp32", 1).detect_arrays, pixels), len(pixels))
     ways["resnet50"] = (partial(embed.embed_arrays, pixels), len(pixels))
-    costs = in_turn(ways, rounds)
+    return in_turn(ways, rounds)
+
+
+def on_this_machine(rounds: int) -> Cost:
+    """Print what decoding costs beside the networks; return what decoding a picture costs."""
+    costs = cpu_costs(rounds)
     decoding = costs["decoding"]
     rows = []
     for model in MODELS:

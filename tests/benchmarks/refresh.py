@@ -13,28 +13,48 @@ image, and the refresh by that share of it; `--network-seconds` says how much th
 import argparse
 import os
 import tempfile
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
 from tests.benchmarks.accounts import CHEAP_NETWORKS, Account, run
+from tests.benchmarks.cheap_networks import SEEN
+from tests.benchmarks.faces import MODELS
 from tests.benchmarks.measuring import show
+from tests.benchmarks.passes import cpu_costs
 from tests.benchmarks.synthetic import Asked, SyntheticCommons, write_wit
 
 _ASKING = ("describe_files",)
+_WANTED = {0.0: (0.02, 0.0), 0.01: (0.04, 0.011)}
+"""For a share that changed: what a refresh may take of the full run's CPU time and of its bytes."""
+
+
+@dataclass(frozen=True)
+class Networks:
+    """CPU seconds that a face detector and ResNet-50 take for a picture."""
+
+    faces: float
+    embedding: float
 
 
 @dataclass(frozen=True)
 class Made:
-    """A run, what it took and what it asked for."""
+    """A run, what it took, what it asked for, and how many pictures each network was shown."""
 
     account: Account
     asked: Asked
+    seen: Counter[str]
 
     @property
     def cpu(self) -> float:
         """Seconds of CPU, without the stage that asks the API about every file."""
         return self.account.cpu - sum(self.account.stages[name].cpu for name in _ASKING)
+
+    def cpu_with(self, networks: Networks) -> float:
+        """Return what it would have taken with networks that cost so much, in seconds of CPU."""
+        return self.cpu + self.seen["faces"] * networks.faces + self.seen["resnet50"] * networks.embedding
 
 
 def make(folder: Path, wit: Path, images: int, partitions: int, version: str, again: set[int]) -> Made:
@@ -46,11 +66,28 @@ def make(folder: Path, wit: Path, images: int, partitions: int, version: str, ag
             "version": version,
             "partitions": partitions,
         }
-        return Made(run(settings, CHEAP_NETWORKS), commons.asked())
+        seen = folder / f"{version}.seen"
+        account = run(settings, {**CHEAP_NETWORKS, SEEN: str(seen)})
+        return Made(account, commons.asked(), _counted(seen))
 
 
-def curve(folder: Path, images: int, partitions: int, shares: list[float], network: float) -> None:
-    """Make a release and its refreshes; print what they took."""
+def _counted(seen: Path) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    for line in seen.read_text().splitlines() if seen.exists() else []:
+        network, pictures = line.split()
+        counts[network] += int(pictures)
+    return counts
+
+
+def real_networks() -> dict[str, Networks]:
+    """Measure the real networks, by the face detector."""
+    costs = cpu_costs(rounds=3)
+    return {model: Networks(costs[model].cpu, costs["resnet50"].cpu) for model in MODELS}
+
+
+def curve(folder: Path, images: int, partitions: int, shares: list[float]) -> None:
+    """Make a release and its refreshes; print what they took, and whether that is what is wanted."""
+    networks = real_networks()
     wit = write_wit(folder / "wit.tsv.gz", images)
     full = make(folder, wit, images, partitions, "2026.01.01", set())
     made = []
@@ -59,30 +96,40 @@ def curve(folder: Path, images: int, partitions: int, shares: list[float], netwo
         # Each refresh follows the last one: its files are an edition that the last one did not see.
         again = again ^ set(Random(number).sample(range(images), round(share * images)))
         made.append((share, make(folder, wit, images, partitions, f"2026.{number:02d}.01", again)))
-    rows: list[tuple[object, ...]] = [_row("full run", full, full, 1.0, images, network)]
-    rows += [_row(f"{share:.0%} changed", one, full, share, images, network) for share, one in made]
-    header = ("", "seconds", "CPU s", "of the full run", "pictures", "bytes of the full run", "CPU s, asking the API")
-    show(
-        f"{images:,} images in {partitions} partitions, cheap networks",
-        (*header, f"with networks of {network * 1000:.0f} ms an image (calculated)") if network else header,
-        rows,
+    rows: list[tuple[object, ...]] = [_row("full run", full, full, networks)]
+    rows += [_row(f"{share:.0%} changed", one, full, networks) for share, one in made]
+    header = ("", "seconds", "CPU s", "of the full run", "fetched", "bytes", "looked at", "CPU s, asking the API")
+    named = (
+        f"with {model}, {cost.faces * 1000:.0f} + {cost.embedding * 1000:.0f} ms" for model, cost in networks.items()
     )
+    show(f"{images:,} images in {partitions} partitions", (*header, *named), rows)
     stages = [
         (name, full.account.stages[name].cpu, *(one.account.stages[name].cpu for _, one in made))
         for name in full.account.stages
     ]
     show("CPU seconds of each stage", ("stage", "full run", *(f"{share:.0%}" for share, _ in made)), stages)
+    print()
+    for share, one in made:
+        if share in _WANTED:
+            cpu, fetched = _WANTED[share]
+            for model, real in networks.items():
+                taken = one.cpu_with(real) / full.cpu_with(real)
+                print(f"{_holds(taken <= cpu)}: {share:.0%} changed, {model}: {taken:.2%} of the CPU time, ≤ {cpu:.0%}")
+            part = one.asked.picture_bytes / full.asked.picture_bytes
+            print(f"{_holds(part <= fetched)}: {share:.0%} changed: {part:.2%} of the bytes, ≤ {fetched:.1%}")
 
 
-def _row(name: str, made: Made, full: Made, share: float, images: int, network: float) -> tuple[object, ...]:
-    row = (
+def _holds(true: bool) -> str:
+    return "holds" if true else "does NOT hold"
+
+
+def _row(name: str, made: Made, full: Made, networks: Mapping[str, Networks]) -> tuple[object, ...]:
+    return (
         *(name, made.account.seconds, made.cpu, f"{made.cpu / full.cpu:.1%}", made.asked.pictures),
         f"{made.asked.picture_bytes / full.asked.picture_bytes:.2%}",
-        sum(made.account.stages[stage].cpu for stage in _ASKING),
+        *(made.seen["faces"], sum(made.account.stages[stage].cpu for stage in _ASKING)),
+        *(f"{made.cpu_with(real) / full.cpu_with(real):.2%}" for real in networks.values()),
     )
-    if not network:
-        return row
-    return (*row, f"{(made.cpu + share * images * network) / (full.cpu + images * network):.2%}")
 
 
 def main() -> None:
@@ -91,10 +138,9 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=20_000)
     parser.add_argument("--partitions", type=int, default=200)
     parser.add_argument("--shares", type=float, nargs="*", default=[0, 0.01, 0.05, 0.2, 1])
-    parser.add_argument("--network-seconds", type=float, default=0.0, help="CPU seconds of both networks for an image")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR")) as folder:
-        curve(Path(folder), options.images, options.partitions, options.shares, options.network_seconds)
+        curve(Path(folder), options.images, options.partitions, options.shares)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A release on S3 whose credentials expire in the middle: said plainly, nothing is lost, and it goes on with new ones."""
+"""A release on S3 whose credentials expire in the middle: said plainly, nothing lost, and it goes on with new ones."""
 
 import json
 import threading
