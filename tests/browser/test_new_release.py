@@ -42,8 +42,17 @@ def test_a_release_with_another_threshold_arrives(page: Page, site: Site, trigge
     row = page.locator("tr", has_text=SECOND).inner_text()
     assert "published latest" in row
     assert "+1" in row  # the face is in it now
-    page.locator("tr", has_text=SECOND).get_by_role("link", name="DAG run").click()
-    page.get_by_role("link", name=triggered["run"]).first.wait_for()
+
+
+def test_its_run_is_found_from_within_the_frame_that_airflow_shows_the_pages_in(
+    page: Page, site: Site, triggered: dict[str, str]
+) -> None:
+    """Airflow's frame lets no link out of it, so the run is shown inside."""
+    page.goto(site.url)
+    page.get_by_role("link", name="Releases", exact=True).click()
+    frame = page.frame_locator("iframe")
+    frame.locator("tr", has_text=SECOND).get_by_role("link", name="DAG run").click()
+    frame.get_by_role("link", name=triggered["run"]).first.wait_for()
 
 
 def test_its_page_says_what_was_accepted_and_why(page: Page, site: Site) -> None:
