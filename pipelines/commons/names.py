@@ -23,7 +23,8 @@ _URL = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _PLAIN = re.compile(
-    UPLOAD + r"/wikipedia/commons/[0-9a-f]/[0-9a-f]{2}/(?P<name>[A-Z0-9][A-Za-z0-9.-]*(?:_[A-Za-z0-9.-]+)*)"
+    UPLOAD
+    + r"/wikipedia/commons/(?P<folders>[0-9a-f]/[0-9a-f]{2})/(?P<name>[A-Z0-9][A-Za-z0-9.-]*(?:_[A-Za-z0-9.-]+)*)"
 )
 """Most URLs: spelt as they should be, with a name in which there is nothing to normalise, to encode or to object to."""
 
@@ -105,7 +106,7 @@ def parse_image_url(url: str) -> ImageUrl:
 
     """
     plain = _PLAIN.fullmatch(url)
-    if plain is not None and len(plain["name"]) <= _LONGEST and url == original_url(plain["name"]):
+    if plain is not None and len(plain["name"]) <= _LONGEST and plain["folders"] == _folders(plain["name"]):
         return ImageUrl(COMMONS, plain["name"])
     match = _URL.fullmatch(url.strip())
     if match is None:

@@ -63,6 +63,7 @@ class Running:
     state: Path
     metrics: Metrics
     webhook: Webhook
+    lineage: Path
 
     def run(self, dag: str = DAG, **settings: Any) -> str:
         """Run a DAG to its end, and return the run's id."""
@@ -99,11 +100,13 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
             patch.setenv("AIRFLOW_CONN_WIT_WEBHOOK", json.dumps({"conn_type": "http", "host": hook.url}))
             patch.setenv("WIT_RELEASE_WEBHOOK", "wit_webhook")
             patch.setenv("WIT_RELEASE_DEADLINE_HOURS", "0.0005")  # every run is late
-            yield from start(tmp_path_factory, metrics, hook)
+            folder = tmp_path_factory.mktemp("airflow")
+            lineage = {"type": "file", "log_file_path": str(folder / "lineage.jsonl"), "append": True}
+            patch.setenv("AIRFLOW__OPENLINEAGE__TRANSPORT", json.dumps(lineage))
+            yield from start(folder, metrics, hook)
 
 
-def start(tmp_path_factory: pytest.TempPathFactory, metrics: Metrics, hook: Webhook) -> Iterator[Running]:
-    folder = tmp_path_factory.mktemp("airflow")
+def start(folder: Path, metrics: Metrics, hook: Webhook) -> Iterator[Running]:
     make_commons(folder / "commons")
     caption = "caption_reference_description"
     rows = [{"image_url": url_of(name), "language": "en", caption: name} for name in NAMES]
@@ -132,7 +135,7 @@ def start(tmp_path_factory: pytest.TempPathFactory, metrics: Metrics, hook: Webh
         api.wait_for_dag(TAKEDOWN)
         sessions = AirflowState(folder / "state").sessions()
         assert members(sessions)
-        yield Running(airflow, api, settings, folder / "state", metrics, hook)
+        yield Running(airflow, api, settings, folder / "state", metrics, hook, folder / "lineage.jsonl")
     assert members(sessions) == [], "something of Airflow is left running"
     assert AirflowState(folder / "state").sessions() == []
 
@@ -200,6 +203,17 @@ def test_the_numbers_of_a_run_are_metrics_of_airflow(running: Running, release: 
     assert running.metrics.gauges[f"{name}.rows_per_second"][0] > 0
     for stage in STAGES:
         assert max(running.metrics.times[f"airflow.wit_release.{stage}.duration"]) > 0
+
+
+def test_openlineage_is_told_of_every_stage(running: Running, release: str) -> None:
+    pytest.importorskip("airflow.providers.openlineage", reason="needs the extra lineage")
+
+    def told() -> set[tuple[str, str]]:
+        events = map(json.loads, running.lineage.read_text().splitlines())
+        return {(event["job"]["name"], event["eventType"]) for event in events}
+
+    wanted = {(f"{DAG}.{stage}", kind) for stage in STAGES for kind in ("START", "COMPLETE")}
+    running.until(lambda: wanted | {(DAG, "COMPLETE")} <= told())
 
 
 def test_a_run_that_is_late_is_told_to_the_webhook_and_goes_on(running: Running, release: str) -> None:
@@ -331,7 +345,7 @@ def test_no_secret_is_in_logs_database_or_store(running: Running, release: str) 
     assert (failed.state, failed.attempt) == ("failed", 1)
     errors = [entry["event"] for entry in running.log(missing, "pull_rows") if entry.get("level") == "error"]
     assert "${WIT_SECRET_LOGIN}" in errors[0]
-    files = files_below(running.state, but=KEPT)
+    files = files_below(running.state, but=KEPT) | {"lineage": running.lineage.read_bytes()}
     store = files_below(Path(running.settings["store"])) | files_below(other)
     assert any(b"${WIT_SECRET_LOGIN}" in data for name, data in files.items() if "airflow.db" in name)
     assert any(name.endswith("begun.json") for name in store)
