@@ -15,6 +15,7 @@ SYSTEM_PYTHON ?= $(shell command -v python3.11 || command -v python3)
 FIND_LINKS := $(if $(PIP_FIND_LINKS),$(addprefix --find-links ,$(PIP_FIND_LINKS)))
 INSTALLED := $(VENV)/.installed
 AUDIT := pip-audit==2.10.1
+CYCLONEDX := cyclonedx-bom==7.5.0
 PINS := requirements.lock docker/requirements-worker.txt
 SBOM ?= build/sbom.json
 SPARK := pyspark==4.3.0 pillow==13.0.0
@@ -70,9 +71,16 @@ audit: $(INSTALLED)
 	|| { echo "audit: not passed. Either a vulnerability is listed above, or a package could not be looked up, for which" \
 	  "the database of vulnerabilities must be reachable: then nothing is known." >&2; exit 1; }
 
-sbom: $(INSTALLED)
+# An environment of its own, too: what it brings makes jsonschema, and so every Airflow process, start three seconds later.
+build/sbom-tool/.installed: Makefile $(INSTALLED)
+	@$(PYTHON) -m venv --clear build/sbom-tool
+	@$(VENV)/bin/uv pip install --quiet --python build/sbom-tool $(FIND_LINKS) $(CYCLONEDX) \
+	|| build/sbom-tool/bin/python -m pip install -qq $(CYCLONEDX)
+	@touch $@
+
+sbom: build/sbom-tool/.installed
 	@mkdir -p $(dir $(SBOM))
-	@cat $(PINS) | $(VENV)/bin/cyclonedx-py requirements --pyproject pyproject.toml --mc-type application \
+	@cat $(PINS) | build/sbom-tool/bin/cyclonedx-py requirements --pyproject pyproject.toml --mc-type application \
 	  --output-reproducible --no-validate --output-file $(SBOM) -
 	@echo "$(SBOM): everything that the images can hold, and the tests"
 
