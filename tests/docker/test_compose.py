@@ -37,10 +37,12 @@ OWN_IDS = [f"{path.name}:{name}" for path, name in OWN]
 
 
 def _airflow_options() -> set[tuple[str, str]]:
-    """Options of the installed Airflow's configuration."""
+    """Options of the installed Airflow's configuration, and of the provider that one of our extras brings."""
     import airflow
+    from airflow.providers.openlineage.get_provider_info import get_provider_info
 
     described = yaml.safe_load((Path(airflow.__file__).parent / "config_templates" / "config.yml").read_text("utf-8"))
+    described |= get_provider_info()["config"]
     return {(section, option) for section, about in described.items() for option in about["options"]}
 
 
