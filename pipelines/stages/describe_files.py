@@ -1,9 +1,9 @@
 """describe_files: what Commons says of each file today: is it there, its checksum, its licence and its author.
 
 It comes before the download: a file that is gone costs no request to the media servers, one that was renamed is found,
-and one that is still the same need not be fetched again. Licences and authors change without the file, so every run asks
-about every file; whether a picture is still that of the file is known from the answer, and the media servers are never
-asked whether something changed.
+and one that is still the same need not be fetched again. Licences and authors change without the file, so every run
+asks about every file; the answer also tells whether a picture is still that of the file, so that the media servers are
+never asked whether something changed.
 """
 
 import pyarrow as pa

@@ -43,6 +43,7 @@ DETECT = RowStep(
     run=_detect,
     reads=(PIXELS.columns(KEY, "sha256", "image"),),
     settings=("face_model",),
+    revision=2,
     depends=_weights,
     needs=Needs.GPU,
     slice_rows=512,

@@ -90,6 +90,7 @@ EMBED = RowStep(
     run=_embed,
     reads=(LEDGER.columns(KEY, "image_sha256"), PIXELS.columns("image")),
     settings=("embedding_model",),
+    revision=2,
     depends=_weights,
     needs=Needs.GPU,
     slice_rows=512,

@@ -4,13 +4,28 @@ Pictures of different sizes share a canvas (``canvas``). What lies outside a pic
 convolution looks beyond a picture's edge, as if the picture were alone and padded with zeros; so whatever is read by a
 filter wider than one pixel is multiplied with a mask first. Without a mask (one picture that fills its canvas) nothing
 is multiplied.
+
+On a CPU, activation and addition are a part of oneDNN's convolution, which spares two passes over what it yields: a
+fifth of the ResNet-50's time. torch has them as operators without public names, those that torch.compile calls;
+compiling itself would need a C++ compiler on every worker. pyproject.toml holds torch to versions that have them so.
 """
 
+import functools
 from typing import Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+_ONEDNN = torch.ops.mkldnn
+
+
+@functools.cache
+def _fuses(kind: torch.dtype) -> bool:
+    """Say whether oneDNN convolves this type here."""
+    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        return False
+    return kind is torch.float32 or (kind is torch.bfloat16 and bool(_ONEDNN._is_mkldnn_bf16_supported()))
 
 
 class Source(Protocol):
@@ -47,12 +62,36 @@ class Convolution(nn.Module):
         self._slope = slope
 
     def forward(self, x: Tensor, mask: Tensor | None = None, add: Tensor | None = None) -> Tensor:
-        """Return (N, out, h, w) for (N, in, H, W); ``add`` is added before the activation, which the mask follows."""
-        groups = x.shape[1] // self.weight.shape[1]
-        x = F.conv2d(x, self.weight, self.bias, self._stride, self._padding, groups=groups)
+        """Return (N, out, h, w) for (N, in, H, W).
+
+        Args:
+            x: (N, in, H, W).
+            mask: (N, 1, h, w); see `masked`. It follows the activation.
+            add: of the result's shape, added before the activation; it may be overwritten.
+
+        """
+        if x.is_cpu and _fuses(x.dtype):
+            return masked(self._fused(x, add), mask)
+        x = F.conv2d(x, self.weight, self.bias, self._stride, self._padding, groups=self._groups(x))
         if add is not None:
             x += add
         return masked(activated(x, self._slope), mask)
+
+    def _groups(self, x: Tensor) -> int:
+        return x.shape[1] // self.weight.shape[1]
+
+    def _fused(self, x: Tensor, add: Tensor | None) -> Tensor:
+        square = ([self._padding] * 2, [self._stride] * 2, [1, 1])
+        given = (x, self.weight, self.bias, *square, self._groups(x))
+        after: tuple[str | None, list[float]] = (None, [])
+        if self._slope is not None:
+            after = ("leaky_relu", [self._slope]) if self._slope else ("relu", [])
+        made: Tensor = (
+            _ONEDNN._convolution_pointwise(*given, after[0] or "none", after[1], "")
+            if add is None
+            else _ONEDNN._convolution_pointwise_.binary(add, *given, "add", 1.0, *after, "")
+        )
+        return made
 
 
 class Norm(nn.Module):
