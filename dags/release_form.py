@@ -112,10 +112,16 @@ def _said(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in settings.items() if value not in ("", [], None)}
 
 
+_NOTED_BY_AIRFLOW = "openlineage"
+"""What a run holds besides its form where another DAG triggered it and lineage is on: which run that was."""
+
+
 def release_settings(params: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings that a filled-in form stands for: a field left empty has ReleaseConfig's own default."""
     settings = {}
     for name, value in params.items():
+        if name == _NOTED_BY_AIRFLOW:
+            continue
         if isinstance(value, str):
             value = value.strip()
         elif isinstance(value, list):
