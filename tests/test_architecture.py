@@ -64,10 +64,23 @@ def test_commons_and_vision_know_nothing_of_stages(path: Path) -> None:
         "pipelines.stages",
         "pipelines.engine",
         "pipelines.pipeline",
-        "pipelines.releases.versions",
+        "pipelines.releases",
         "pipelines.config",
     )
     assert [name for name in imports(path) if within(name, *forbidden)] == []
+
+
+@pytest.mark.parametrize(
+    ("folder", "above"),
+    [
+        ("storage", ("wit", "releases", "removals", "engine", "stages", "pipeline")),
+        ("releases", ("removals", "stages")),
+    ],
+)
+def test_what_is_below_knows_nothing_of_what_is_above(folder: str, above: tuple[str, ...]) -> None:
+    forbidden = tuple(f"pipelines.{name}" for name in above)
+    for path in modules(f"pipelines/{folder}"):
+        assert [name for name in imports(path) if within(name, *forbidden)] == [], path
 
 
 def test_only_the_leases_of_commons_know_dask() -> None:

@@ -9,15 +9,15 @@
         row.url, row.picture, row.embedding, row.captions
 
 Everything is read shard by shard as it is asked for, so memory stays small whatever the size of the release. Shards
-that were withdrawn are passed over; the warning on opening says so. The same
-code reads the files of the 2021 release, which have the same columns.
+that were withdrawn are passed over; the warning on opening says so. The same code reads the files of the 2021 release,
+which have the same columns.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
-from typing import Any
+from typing import IO, Any, TypeVar
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -30,6 +30,8 @@ from pipelines.releases.shards import PixelRow
 from pipelines.releases.versions import MANIFEST
 from pipelines.storage.store import Store
 from pipelines.tables import KEY, Change, Outcome
+
+T = TypeVar("T")
 
 _REMOVED = (Outcome.TAKEN_DOWN, Outcome.DELETION_CANDIDATE, Outcome.MISSING)
 
@@ -71,6 +73,14 @@ class Release:
     def _shards(self, folder: str) -> list[str]:
         return [path for path in self._store.files(folder) if not path.rsplit("/", 1)[-1].startswith((".", "_"))]
 
+    def _rows(self, folder: str, read: Callable[[IO[bytes]], Iterator[T]]) -> Iterator[T]:
+        for path in self._shards(folder):
+            with self._store.open(path) as file:
+                try:
+                    yield from read(file)
+                except shards.DAMAGE as error:
+                    raise ReleaseError(f"{self._store.locate(path)}: {error}") from error
+
     def images(self) -> Iterator[PixelRow]:
         """Yield every picture, shard by shard.
 
@@ -78,12 +88,7 @@ class Release:
             ReleaseError: a shard is damaged; names file and line.
 
         """
-        for path in self._shards(shards.PIXELS_FOLDER):
-            with self._store.open(path) as file:
-                try:
-                    yield from shards.read_pixels(file)
-                except shards.DAMAGE as error:
-                    raise ReleaseError(f"{self._store.locate(path)}: {error}") from error
+        return self._rows(shards.PIXELS_FOLDER, shards.read_pixels)
 
     def embeddings(self) -> Iterator[tuple[str, np.ndarray]]:
         """Yield URL and embedding, (2048,) float32, of every picture, shard by shard.
@@ -92,12 +97,7 @@ class Release:
             ReleaseError: a shard is damaged; names file and line.
 
         """
-        for path in self._shards(shards.EMBEDDINGS_FOLDER):
-            with self._store.open(path) as file:
-                try:
-                    yield from shards.read_embeddings(file)
-                except shards.DAMAGE as error:
-                    raise ReleaseError(f"{self._store.locate(path)}: {error}") from error
+        return self._rows(shards.EMBEDDINGS_FOLDER, shards.read_embeddings)
 
     def captions(self, languages: Collection[str] | None = None) -> Iterator[dict[str, str]]:
         """Yield the WIT rows of the released images: column to text, empty where WIT has none.

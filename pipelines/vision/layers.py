@@ -70,7 +70,8 @@ class Convolution(nn.Module):
             add: of the result's shape, added before the activation; it may be overwritten.
 
         """
-        if x.is_cpu and _fuses(x.dtype):
+        leaks = bool(self._slope)  # oneDNN adds with a ReLU or none behind it
+        if x.is_cpu and _fuses(x.dtype) and not (leaks and add is not None):
             return masked(self._fused(x, add), mask)
         x = F.conv2d(x, self.weight, self.bias, self._stride, self._padding, groups=self._groups(x))
         if add is not None:

@@ -33,6 +33,7 @@ from pipelines.vision.faces import Face, face_ratio
 from pipelines.vision.gpu import Program
 from pipelines.vision.retinaface import CANVASES, RetinaFaceDetector
 from pipelines.vision.weights import WeightsUsed
+from tests.benchmarks.claims import told
 from tests.benchmarks.measuring import (
     Cost,
     describe_machine,
@@ -214,7 +215,4 @@ if __name__ == "__main__":
     else:
         threads = options.threads or len(os.sched_getaffinity(0))
         held = on_gpu(options.pictures, threads, options.rounds, options.precision, options.compile)
-    print()
-    for claim, true in held:
-        print(f"{'holds' if true else 'FAILS'}: {claim}")
-    sys.exit(0 if all(true for _, true in held) else 1)
+    sys.exit(told(held))

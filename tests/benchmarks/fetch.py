@@ -22,6 +22,7 @@ import numpy as np
 from skimage.metrics import structural_similarity
 
 from pipelines.commons import names
+from tests.benchmarks.claims import told
 from tests.benchmarks.fetch_servers import late_server, nginx, originals, peer_program, thumbnails
 from tests.benchmarks.pictures import lanczos, ours
 
@@ -227,10 +228,7 @@ def main() -> int:
         held += [likeness(root, small[:36], "thumbnail"), likeness(root, large[:16], "original")]
         body = (root / names.thumbnail_path(small[0], 330)[1:]).read_bytes()
         held.append(behind_latency(bench, body, options.late))
-    print()
-    for claim, true in held:
-        print(f"{'holds' if true else 'FAILS'}: {claim}")
-    return 0 if all(true for _, true in held) else 1
+    return told(held)
 
 
 if __name__ == "__main__":

@@ -12,15 +12,17 @@ image, and the refresh by that share of it; `--network-seconds` says how much th
 
 import argparse
 import os
+import sys
 import tempfile
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
 from tests.benchmarks.accounts import CHEAP_NETWORKS, Account, run
 from tests.benchmarks.cheap_networks import SEEN
+from tests.benchmarks.claims import Claim, told
 from tests.benchmarks.faces import MODELS
 from tests.benchmarks.measuring import show
 from tests.benchmarks.passes import cpu_costs
@@ -85,8 +87,8 @@ def real_networks() -> dict[str, Networks]:
     return {model: Networks(costs[model].cpu, costs["resnet50"].cpu) for model in MODELS}
 
 
-def curve(folder: Path, images: int, partitions: int, shares: list[float]) -> None:
-    """Make a release and its refreshes; print what they took, and whether that is what is wanted."""
+def curve(folder: Path, images: int, partitions: int, shares: list[float]) -> int:
+    """Make a release and its refreshes; print what they took; return 0 if that is what is wanted, else 1."""
     networks = real_networks()
     wit = write_wit(folder / "wit.tsv.gz", images)
     full = make(folder, wit, images, partitions, "2026.01.01", set())
@@ -108,19 +110,18 @@ def curve(folder: Path, images: int, partitions: int, shares: list[float]) -> No
         for name in full.account.stages
     ]
     show("CPU seconds of each stage", ("stage", "full run", *(f"{share:.0%}" for share, _ in made)), stages)
-    print()
+    return told(_claims(made, full, networks))
+
+
+def _claims(made: Sequence[tuple[float, Made]], full: Made, networks: Mapping[str, Networks]) -> Iterator[Claim]:
     for share, one in made:
         if share in _WANTED:
             cpu, fetched = _WANTED[share]
             for model, real in networks.items():
                 taken = one.cpu_with(real) / full.cpu_with(real)
-                print(f"{_holds(taken <= cpu)}: {share:.0%} changed, {model}: {taken:.2%} of the CPU time, ≤ {cpu:.0%}")
+                yield f"{share:.0%} changed, {model}: {taken:.2%} of the CPU time, ≤ {cpu:.0%}", taken <= cpu
             part = one.asked.picture_bytes / full.asked.picture_bytes
-            print(f"{_holds(part <= fetched)}: {share:.0%} changed: {part:.2%} of the bytes, ≤ {fetched:.1%}")
-
-
-def _holds(true: bool) -> str:
-    return "holds" if true else "does NOT hold"
+            yield f"{share:.0%} changed: {part:.2%} of the bytes, ≤ {fetched:.1%}", part <= fetched
 
 
 def _row(name: str, made: Made, full: Made, networks: Mapping[str, Networks]) -> tuple[object, ...]:
@@ -132,7 +133,7 @@ def _row(name: str, made: Made, full: Made, networks: Mapping[str, Networks]) ->
     )
 
 
-def main() -> None:
+def main() -> int:
     """Make and print the curve."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=20_000)
@@ -140,8 +141,8 @@ def main() -> None:
     parser.add_argument("--shares", type=float, nargs="*", default=[0, 0.01, 0.05, 0.2, 1])
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR")) as folder:
-        curve(Path(folder), options.images, options.partitions, options.shares)
+        return curve(Path(folder), options.images, options.partitions, options.shares)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

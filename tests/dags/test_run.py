@@ -206,8 +206,6 @@ def test_the_numbers_of_a_run_are_metrics_of_airflow(running: Running, release: 
 
 
 def test_openlineage_is_told_of_every_stage(running: Running, release: str) -> None:
-    pytest.importorskip("airflow.providers.openlineage", reason="needs the extra lineage")
-
     def told() -> set[tuple[str, str]]:
         events = map(json.loads, running.lineage.read_text().splitlines())
         return {(event["job"]["name"], event["eventType"]) for event in events}

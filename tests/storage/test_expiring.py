@@ -1,6 +1,5 @@
 """A release on S3 whose credentials expire in the middle: said plainly, nothing lost, and it goes on with new ones."""
 
-import json
 import threading
 from pathlib import Path
 
@@ -8,13 +7,7 @@ import pytest
 
 from tests.faulty_s3 import faulty_s3
 from tests.running import options, run
-from tests.world import World
-
-
-def fetched(log: Path) -> list[str]:
-    """Return the files of which the bytes were asked for."""
-    lines = map(json.loads, log.read_text().splitlines())
-    return [line["path"] for line in lines if "/w/api.php" not in line["path"]]
+from tests.world import World, downloads
 
 
 @pytest.mark.timeout(300)
@@ -40,13 +33,13 @@ def test_credentials_that_expire_in_the_middle_stop_the_run_and_new_ones_go_on(t
         assert "expired" in last
         assert "credentials" in last
         assert "Traceback" not in stopped.stderr
-        before = fetched(tmp_path / "world/requests.jsonl")
+        before = downloads(tmp_path / "world")
         assert before
 
         proxy.refusal = lambda method, path: None
         resumed = run(*arguments)
         assert resumed.returncode == 0, resumed.stderr[-3000:]
-        again = fetched(tmp_path / "world/requests.jsonl")[len(before) :]
+        again = downloads(tmp_path / "world")[len(before) :]
         assert len(before) + len(again) == 12, "a file that was saved was fetched again"
         verified = run("verify", f"{bucket}/expiring/releases/2026.01.01")
         assert verified.returncode == 0, verified.stdout + verified.stderr

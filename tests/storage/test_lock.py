@@ -8,7 +8,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -19,20 +18,6 @@ from pipelines.storage import lock
 from pipelines.storage.lock import PATH, check, held
 from pipelines.storage.store import Store
 from tests.running import ROOT
-from tests.s3 import s3_server
-
-
-@pytest.fixture(scope="module")
-def s3_url() -> Iterator[str]:
-    with s3_server() as url:
-        yield url
-
-
-@pytest.fixture(params=["disk", "s3"])
-def any_store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
-    if request.param == "disk":
-        return Store(str(tmp_path / "store"))
-    return Store(f"{request.getfixturevalue('s3_url')}/{tmp_path.name}")
 
 
 def test_only_one_of_many_swaps_succeeds(any_store: Store) -> None:

@@ -3,27 +3,12 @@
 import os
 import stat
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from pipelines.errors import StoreError
 from pipelines.storage.store import Store
-from tests.s3 import s3_server
-
-
-@pytest.fixture(scope="module")
-def s3_url() -> Iterator[str]:
-    with s3_server() as url:
-        yield url
-
-
-@pytest.fixture(params=["disk", "s3"])
-def any_store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
-    if request.param == "disk":
-        return Store(str(tmp_path / "store"))
-    return Store(f"{request.getfixturevalue('s3_url')}/{tmp_path.name}")
 
 
 def write_and_fail(store: Store, path: str) -> None:
