@@ -13,7 +13,7 @@ from isal import igzip
 from isal.igzip_lib import IsalError
 
 from pipelines.errors import InputError
-from pipelines.wit.inputs import open_input
+from pipelines.inputs import open_input
 
 Value = bytes | None
 

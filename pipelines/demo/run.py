@@ -176,7 +176,7 @@ def _take_one_down(catalogue: Catalogue) -> None:
     from pipelines.commons.names import parse_image_url
     from pipelines.removals.takedowns import add_takedown
     from pipelines.storage.store import Store
-    from pipelines.wit.rows import read_wit
+    from pipelines.wit import read_wit
 
     others = json.loads((catalogue.folder / "catalogue.json").read_text("utf-8"))["expected"]
     for batch in read_wit(str(catalogue.wit)):

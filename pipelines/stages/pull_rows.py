@@ -18,11 +18,11 @@ import pyarrow.compute as pc
 from pipelines.commons.names import MalformedUrl, file_page_url, original_url, parse_image_url, partition_of
 from pipelines.engine.step import WORK, Context, PartitionStep, Task, shard_name
 from pipelines.errors import InputError
+from pipelines.inputs import identity
 from pipelines.storage.spill import Spill
 from pipelines.storage.store import Written
 from pipelines.tables import IMAGES, KEY, PULLED, ROWS, WIT_COLUMNS
-from pipelines.wit.inputs import identity
-from pipelines.wit.rows import BadRow, Checksum, read_wit
+from pipelines.wit import BadRow, Checksum, read_wit
 
 _HELD_BYTES = 128 << 20  # rows held before they are dealt out: batches of some 600 KB with 200 partitions
 _PACKED = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)

@@ -30,7 +30,7 @@ from pipelines.engine.run import run_step
 from pipelines.stages.pull_rows import STEPS
 from pipelines.storage.store import Store
 from pipelines.tables import WIT_COLUMNS
-from pipelines.wit.rows import read_wit
+from pipelines.wit import read_wit
 from tests.benchmarks.fetch import Cost, measured
 from tests.benchmarks.fetch_servers import CACHE
 from tests.benchmarks.synthetic_wit import Wit

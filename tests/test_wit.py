@@ -8,7 +8,7 @@ import pytest
 
 from pipelines.errors import InputError
 from pipelines.tables import WIT_BOOLEANS, WIT_COLUMNS, WIT_INTEGERS
-from pipelines.wit.rows import BadRow, read_wit
+from pipelines.wit import BadRow, read_wit
 from tests.shared import shared
 
 GOOD = {

@@ -21,9 +21,9 @@ from isal import igzip, igzip_lib
 from pyarrow import csv
 
 from pipelines.errors import InputError
+from pipelines.inputs import is_gzipped, open_input
 from pipelines.storage.hashing import HashingReader
 from pipelines.tables import WIT_BOOLEANS, WIT_COLUMNS, WIT_INTEGERS, wit_type
-from pipelines.wit.inputs import is_gzipped, open_input
 
 _BLOCK = 16 << 20
 _SHOWN = 200  # characters of a bad row that are kept to recognise it by

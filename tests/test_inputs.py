@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from pipelines.errors import InputError, InputUnreachable, SettingError, WitReleaseError
-from pipelines.wit.inputs import identity, is_gzipped, open_input
+from pipelines.inputs import identity, is_gzipped, open_input
 from tests.private_server import LOGIN, QUERY, VARIABLES, named, private_server
 
 
