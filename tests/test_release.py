@@ -70,6 +70,18 @@ def store(commons: Commons, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+FEW: dict[str, object] = {"partitions": 12}
+"""What a run costs is mostly its 200 partitions; where they are not the point, fewer do."""
+
+
+@pytest.fixture(scope="module")
+def small(commons: Commons, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make the same release of fewer shards."""
+    folder = tmp_path_factory.mktemp("small")
+    make(commons, folder, **FEW)
+    return folder
+
+
 def release(store: Path, version: str = VERSION) -> Path:
     return store / "releases" / version
 
@@ -206,26 +218,31 @@ def test_licences_and_authors_are_in_the_ledger(store: Path) -> None:
     assert images["Tower.jpg"]["author"] == "Example"
 
 
-def test_two_undisturbed_runs_are_byte_identical(commons: Commons, store: Path, tmp_path: Path) -> None:
-    make(commons, tmp_path)
-    assert content(tmp_path) == content(store)
+def test_two_undisturbed_runs_are_byte_identical(commons: Commons, small: Path, tmp_path: Path) -> None:
+    make(commons, tmp_path, **FEW)
+    assert content(tmp_path) == content(small)
 
 
-def test_another_threshold_fetches_nothing_and_detects_nothing(commons: Commons, store: Path, tmp_path: Path) -> None:
+def test_the_number_of_shards_changes_none_of_the_decisions(store: Path, small: Path) -> None:
+    assert ledger(small) == ledger(store)
+    assert pixels(small) == pixels(store)
+
+
+def test_another_threshold_fetches_nothing_and_detects_nothing(commons: Commons, small: Path, tmp_path: Path) -> None:
     copy = tmp_path / "store"
-    shutil.copytree(store, copy)
+    shutil.copytree(small, copy)
     before = len(commons.requests())
-    done = make(commons, copy, version="2026.01.02", face_threshold=0.0)
+    done = make(commons, copy, version="2026.01.02", face_threshold=0.0, **FEW)
     new = [request["path"] for request in commons.requests()[before:]]
     assert new
     assert not [path for path in new if path.startswith("/wikipedia/")]
     assert "faces: 22 rows (0 made now)" in done.stderr
     assert "ledger: 22 rows (0 made now)" not in done.stderr
-    first, second = ledger(store), ledger(copy, "2026.01.02")
+    first, second = ledger(small), ledger(copy, "2026.01.02")
     faces = {name for name, row in first.items() if row["face_ratio"] and row["outcome"] == "released"}
     assert faces
     assert {name for name in second if second[name]["outcome"] != first[name]["outcome"]} == faces
-    assert content(copy) == content(store)  # the release before is as it was
+    assert content(copy) == content(small)  # the release before is as it was
 
 
 MIDDLES = {
@@ -245,10 +262,10 @@ MIDDLES = {
 
 @pytest.mark.timeout(1200)  # eleven runs
 def test_killed_in_every_stage_it_goes_on_and_the_release_is_the_same(
-    commons: Commons, store: Path, tmp_path: Path
+    commons: Commons, small: Path, tmp_path: Path
 ) -> None:
     """No partition that was finished is made again, but for the candidates, whom publish asks after a last time."""
-    arguments = ("run", *options({**commons.settings, "store": tmp_path}))
+    arguments = ("run", *options({**commons.settings, **FEW, "store": tmp_path}))
     asked_again = {tmp_path / "work" / step.name for step in find_deletion_candidates.STEPS}
     finished: dict[Path, int] = {}
     for stage, place in MIDDLES.items():
@@ -257,7 +274,7 @@ def test_killed_in_every_stage_it_goes_on_and_the_release_is_the_same(
         def in_the_middle(path: Path = path) -> bool:
             if path.suffix:
                 return path.exists()
-            return path.is_dir() and len(list(path.glob("*.parquet"))) >= 40
+            return path.is_dir() and len(list(path.glob("*.parquet"))) >= 3
 
         assert run_and_kill(in_the_middle, *arguments, env=commons.env), f"{stage} ended before it could be killed"
         assert not (tmp_path / "releases/latest.json").exists(), stage
@@ -266,7 +283,7 @@ def test_killed_in_every_stage_it_goes_on_and_the_release_is_the_same(
                 continue
             assert table.stat().st_mtime_ns == written, f"{table} was made again after the crash in {stage}"
         finished |= {table: table.stat().st_mtime_ns for table in (tmp_path / "work").rglob("*.parquet")}
-    make(commons, tmp_path)
-    assert content(tmp_path) == content(store)
+    make(commons, tmp_path, **FEW)
+    assert content(tmp_path) == content(small)
     assert [path.name for path in (tmp_path / ".tmp").glob("*")] == []
     assert all(isinstance(pq.read_schema(table), pa.Schema) for table in finished if table.exists())

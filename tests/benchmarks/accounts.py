@@ -28,7 +28,9 @@ from pipelines.storage.lock import held
 from pipelines.storage.store import Store
 from tests.running import ROOT
 
-CHEAP_NETWORKS = {"DASK_DISTRIBUTED__WORKER__PRELOAD": "tests.benchmarks.cheap_networks"}
+_PRELOAD = "DASK_DISTRIBUTED__WORKER__PRELOAD"
+CHEAP_NETWORKS = {_PRELOAD: "tests.benchmarks.cheap_networks"}
+SEEDED_NETWORKS = {_PRELOAD: "tests.benchmarks.seeded_networks"}
 
 
 @dataclass(frozen=True)

@@ -1,31 +1,31 @@
 """What a refresh costs beside the full run that it follows: the curve over the share of files that were uploaded again.
 
-    python -m tests.benchmarks.refresh [--images 20000] [--partitions 200] [--shares 0 0.01 0.05 0.2 1]
+    python -m tests.benchmarks.refresh [--images 20000] [--partitions 200] [--shares 0 0.01 0.05 0.2 1] [--sample 1000]
 
 A release of synthetic images is made, and then one refresh after the other, each in a process of its own. Counted is
 the CPU time of all its processes, imports, Dask's workers and scheduler included, and what was fetched from the media
-servers. What the API is asked is not counted; the time of the stage that asks it is given by itself. The networks are
-`cheap_networks`, which makes this the harder test: with real ones the full run is dearer by what they take for each
-image, and the refresh by that share of it; `--network-seconds` says how much that is, and adds a column that is
-*calculated*.
+servers. What the API is asked is not counted; the time of the stage that asks it is given by itself.
+
+The shares for which a limit is set are refreshed with the real networks (`seeded_networks`), once for each face
+detector, and the others with `cheap_networks`. A full run with the real ones takes hours on a CPU, so it is
+*calculated*: the full run with cheap ones, and for each picture what the real ones add to a run over a `--sample` of as
+many pictures a partition, which is *measured*.
 """
 
 import argparse
 import os
 import sys
 import tempfile
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-from tests.benchmarks.accounts import CHEAP_NETWORKS, Account, run
-from tests.benchmarks.cheap_networks import SEEN
+from tests.benchmarks.accounts import CHEAP_NETWORKS, SEEDED_NETWORKS, Account, run
 from tests.benchmarks.claims import Claim, told
 from tests.benchmarks.faces import MODELS
 from tests.benchmarks.measuring import show
-from tests.benchmarks.passes import cpu_costs
+from tests.benchmarks.seeded_networks import DETECTOR
 from tests.benchmarks.synthetic import Asked, SyntheticCommons, write_wit
 
 _ASKING = ("describe_files",)
@@ -34,102 +34,109 @@ _WANTED = {0.0: (0.02, 0.0), 0.01: (0.04, 0.011)}
 
 
 @dataclass(frozen=True)
-class Networks:
-    """CPU seconds that a face detector and ResNet-50 take for a picture."""
-
-    faces: float
-    embedding: float
-
-
-@dataclass(frozen=True)
 class Made:
-    """A run, what it took, what it asked for, and how many pictures each network was shown."""
+    """A run, what it took, and what it asked for."""
 
     account: Account
     asked: Asked
-    seen: Counter[str]
 
     @property
     def cpu(self) -> float:
         """Seconds of CPU, without the stage that asks the API about every file."""
         return self.account.cpu - sum(self.account.stages[name].cpu for name in _ASKING)
 
-    def cpu_with(self, networks: Networks) -> float:
-        """Return what it would have taken with networks that cost so much, in seconds of CPU."""
-        return self.cpu + self.seen["faces"] * networks.faces + self.seen["resnet50"] * networks.embedding
+
+@dataclass(frozen=True)
+class Refresh:
+    """A refresh after a share of the files was uploaded again, with cheap networks or with this face detector."""
+
+    share: float
+    model: str | None
+    made: Made
 
 
-def make(folder: Path, wit: Path, images: int, partitions: int, version: str, again: set[int]) -> Made:
-    """Make a release of the state in which some files were uploaded again."""
-    with SyntheticCommons(images, again) as commons:
-        settings = commons.settings() | {
-            "store": str(folder / "store"),
-            "wit_files": [str(wit)],
-            "version": version,
-            "partitions": partitions,
-        }
-        seen = folder / f"{version}.seen"
-        account = run(settings, {**CHEAP_NETWORKS, SEEN: str(seen)})
-        return Made(account, commons.asked(), _counted(seen))
+class World:
+    """The files, which are uploaded again and again, and the store that releases of them are in."""
+
+    def __init__(self, folder: Path, images: int, partitions: int) -> None:
+        folder.mkdir()
+        self._folder, self._images, self._partitions = folder, images, partitions
+        self._wit = write_wit(folder / "wit.tsv.gz", images)
+        self._again: set[int] = set()
+        self._releases = 0
+
+    def change(self, share: float) -> None:
+        """Upload files again: their edition is one that no release has seen since the last change."""
+        chosen = Random(self._releases).sample(range(self._images), round(share * self._images))
+        self._again ^= set(chosen)
+
+    def release(self, model: str | None) -> Made:
+        """Make the next release, with the real networks if a face detector is named."""
+        self._releases += 1
+        with SyntheticCommons(self._images, self._again) as commons:
+            settings = commons.settings() | {
+                "store": str(self._folder / "store"),
+                "wit_files": [str(self._wit)],
+                "version": f"2026.{self._releases:02d}.01",
+                "partitions": self._partitions,
+            }
+            account = run(settings, {**SEEDED_NETWORKS, DETECTOR: model} if model else CHEAP_NETWORKS)
+            return Made(account, commons.asked())
 
 
-def _counted(seen: Path) -> Counter[str]:
-    counts: Counter[str] = Counter()
-    for line in seen.read_text().splitlines() if seen.exists() else []:
-        network, pictures = line.split()
-        counts[network] += int(pictures)
-    return counts
+def network_seconds(folder: Path, pictures: int, partitions: int) -> dict[str, float]:
+    """Measure, by face detector, the CPU seconds that it and ResNet-50 add to a full run for each picture."""
+    taken = {model: World(folder / f"{model}", pictures, partitions).release(model).cpu for model in (None, *MODELS)}
+    return {model: (taken[model] - taken[None]) / pictures for model in MODELS}
 
 
-def real_networks() -> dict[str, Networks]:
-    """Measure the real networks, by the face detector."""
-    costs = cpu_costs(rounds=3)
-    return {model: Networks(costs[model].cpu, costs["resnet50"].cpu) for model in MODELS}
-
-
-def curve(folder: Path, images: int, partitions: int, shares: list[float]) -> int:
+def curve(folder: Path, images: int, partitions: int, shares: list[float], sample: int) -> int:
     """Make a release and its refreshes; print what they took; return 0 if that is what is wanted, else 1."""
-    networks = real_networks()
-    wit = write_wit(folder / "wit.tsv.gz", images)
-    full = make(folder, wit, images, partitions, "2026.01.01", set())
-    made = []
-    again: set[int] = set()
-    for number, share in enumerate(shares, start=2):
-        # Each refresh follows the last one: its files are an edition that the last one did not see.
-        again = again ^ set(Random(number).sample(range(images), round(share * images)))
-        made.append((share, make(folder, wit, images, partitions, f"2026.{number:02d}.01", again)))
-    rows: list[tuple[object, ...]] = [_row("full run", full, full, networks)]
-    rows += [_row(f"{share:.0%} changed", one, full, networks) for share, one in made]
-    header = ("", "seconds", "CPU s", "of the full run", "fetched", "bytes", "looked at", "CPU s, asking the API")
-    named = (
-        f"with {model}, {cost.faces * 1000:.0f} + {cost.embedding * 1000:.0f} ms" for model, cost in networks.items()
-    )
+    each = network_seconds(folder, sample, max(1, round(partitions * sample / images)))
+    world = World(folder / "world", images, partitions)
+    full = world.release(None)
+    refreshes = []
+    for share in shares:
+        for model in MODELS if share in _WANTED else (None,):
+            world.change(share)
+            refreshes.append(Refresh(share, model, world.release(model)))
+    wholes = {model: full.cpu + images * seconds for model, seconds in each.items()}
+    rows = [("full run", "cheap networks", *_numbers(full, full), *(f"{whole:,.0f} s" for whole in wholes.values()))]
+    for one in refreshes:
+        # What the real ones add where the run had cheap ones: calculated, too.
+        added = {model: one.made.asked.pictures * seconds * (one.model is None) for model, seconds in each.items()}
+        parts = (
+            f"{(one.made.cpu + added[model]) / wholes[model]:.2%}" if one.model in (None, model) else ""
+            for model in MODELS
+        )
+        rows.append((f"{one.share:.0%} changed", one.model or "cheap networks", *_numbers(one.made, full), *parts))
+    header = ("", "with", "seconds", "CPU s", "fetched", "bytes", "CPU s, asking the API")
+    named = (f"of {model}'s full run, {seconds * 1000:.0f} ms a picture" for model, seconds in each.items())
     show(f"{images:,} images in {partitions} partitions", (*header, *named), rows)
     stages = [
-        (name, full.account.stages[name].cpu, *(one.account.stages[name].cpu for _, one in made))
+        (name, full.account.stages[name].cpu, *(one.made.account.stages[name].cpu for one in refreshes))
         for name in full.account.stages
     ]
-    show("CPU seconds of each stage", ("stage", "full run", *(f"{share:.0%}" for share, _ in made)), stages)
-    return told(_claims(made, full, networks))
+    kinds = (f"{one.share:.0%} {one.model or ''}".strip() for one in refreshes)
+    show("CPU seconds of each stage", ("stage", "full run", *kinds), stages)
+    return told(_claims(refreshes, full, wholes))
 
 
-def _claims(made: Sequence[tuple[float, Made]], full: Made, networks: Mapping[str, Networks]) -> Iterator[Claim]:
-    for share, one in made:
-        if share in _WANTED:
-            cpu, fetched = _WANTED[share]
-            for model, real in networks.items():
-                taken = one.cpu_with(real) / full.cpu_with(real)
-                yield f"{share:.0%} changed, {model}: {taken:.2%} of the CPU time, ≤ {cpu:.0%}", taken <= cpu
-            part = one.asked.picture_bytes / full.asked.picture_bytes
-            yield f"{share:.0%} changed: {part:.2%} of the bytes, ≤ {fetched:.1%}", part <= fetched
+def _claims(refreshes: Sequence[Refresh], full: Made, wholes: Mapping[str, float]) -> Iterator[Claim]:
+    for one in refreshes:
+        if one.share in _WANTED and one.model:
+            cpu, fetched = _WANTED[one.share]
+            taken = one.made.cpu / wholes[one.model]
+            yield f"{one.share:.0%} changed, {one.model}: {taken:.2%} of the CPU time, ≤ {cpu:.0%}", taken <= cpu
+            part = one.made.asked.picture_bytes / full.asked.picture_bytes
+            yield f"{one.share:.0%} changed, {one.model}: {part:.2%} of the bytes, ≤ {fetched:.1%}", part <= fetched
 
 
-def _row(name: str, made: Made, full: Made, networks: Mapping[str, Networks]) -> tuple[object, ...]:
+def _numbers(made: Made, full: Made) -> tuple[object, ...]:
     return (
-        *(name, made.account.seconds, made.cpu, f"{made.cpu / full.cpu:.1%}", made.asked.pictures),
+        *(made.account.seconds, made.cpu, made.asked.pictures),
         f"{made.asked.picture_bytes / full.asked.picture_bytes:.2%}",
-        *(made.seen["faces"], sum(made.account.stages[stage].cpu for stage in _ASKING)),
-        *(f"{made.cpu_with(real) / full.cpu_with(real):.2%}" for real in networks.values()),
+        sum(made.account.stages[stage].cpu for stage in _ASKING),
     )
 
 
@@ -139,9 +146,10 @@ def main() -> int:
     parser.add_argument("--images", type=int, default=20_000)
     parser.add_argument("--partitions", type=int, default=200)
     parser.add_argument("--shares", type=float, nargs="*", default=[0, 0.01, 0.05, 0.2, 1])
+    parser.add_argument("--sample", type=int, default=1000, help="pictures of which the networks' cost is measured")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR")) as folder:
-        return curve(Path(folder), options.images, options.partitions, options.shares)
+        return curve(Path(folder), options.images, options.partitions, options.shares, options.sample)
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ from tests.docker.test_scripts import _script
 from tests.planted import files_below, found
 from tests.private_server import LOGIN, QUERY, VARIABLES, named, private_server
 from tests.running import ROOT, options, run
+from tests.s3 import moto
 from tests.stages.making import NOWHERE
 from tests.world import World
 
@@ -51,15 +52,8 @@ class Server:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    """It is a process of its own, because moto keeps its state, access control included, per process."""
-    command = [sys.executable, "-m", "moto.server", "--host", "127.0.0.1", "--port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stderr is not None
-            url = next(found[0] for line in process.stderr if (found := re.search(r"http://127\.0\.0\.1:\d+", line)))
-            yield Server(url, _users(url))
-        finally:
-            process.terminate()
+    with moto() as url:
+        yield Server(url, _users(url))
 
 
 def _users(url: str) -> dict[str, dict[str, str]]:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from pipelines.cli import main
-from pipelines.vision import weights
+from pipelines.vision import weights, weights_download
 from pipelines.vision.checkpoint import check_architecture, load_network
 from pipelines.vision.faces import load_detector
 from pipelines.vision.weights_errors import (
@@ -318,6 +318,7 @@ def test_a_download_shows_a_bar_on_a_terminal(publisher: str, monkeypatch: pytes
         with os.fdopen(theirs, "w") as terminal:
             monkeypatch.setattr(sys, "stderr", terminal)
             monkeypatch.setenv("TERM", "xterm")
+            monkeypatch.setattr(weights_download.log, "propagate", False)  # wherever other tests made logs go
             weights.find("model")
             terminal.flush()
             shown = os.read(ours, 1 << 16).decode()
