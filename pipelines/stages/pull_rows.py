@@ -9,13 +9,14 @@ import hashlib
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.commons.names import MalformedUrl, file_page_url, original_url, parse_image_url, partition_of
+from pipelines.commons.names import MalformedUrl, canonical_url, file_page_url, parse_image_url, partition_of
 from pipelines.engine.step import WORK, Context, PartitionStep, Task, shard_name
 from pipelines.errors import InputError
 from pipelines.inputs import identity
@@ -24,7 +25,7 @@ from pipelines.storage.store import Written
 from pipelines.tables import IMAGES, KEY, PULLED, ROWS, WIT_COLUMNS
 from pipelines.wit import BadRow, Checksum, read_wit
 
-_HELD_BYTES = 128 << 20  # rows held before they are dealt out: batches of some 600 KB with 200 partitions
+_HELD_BYTES = 96 << 20  # rows held before they are dealt out: batches of some 500 KB with 200 partitions
 _PACKED = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
 _RANGE_IMAGES = 8192  # images whose rows are sorted at a time: some 50,000 rows of WIT's, 100 MB
 _CAPTION = "caption_reference_description"
@@ -101,6 +102,8 @@ class _Splitter:
         self._sinks: dict[int, pa.ipc.RecordBatchStreamWriter] = {}
 
     def add(self, rows: pa.Table) -> None:
+        if not rows.num_rows:
+            return
         urls = rows.column(KEY).combine_chunks().dictionary_encode()
         places = [_place(url, self._task.config.partitions) for url in urls.dictionary.to_pylist()]
         partitions = pa.array([place[0] for place in places], pa.int32()).take(urls.indices)
@@ -115,15 +118,15 @@ class _Splitter:
     def flush(self) -> None:
         if not self._held:
             return
-        table = pa.concat_tables(self._held)
+        (rows,) = pa.concat_tables(self._held).combine_chunks().to_batches()
         self._held, self._held_bytes = [], 0
-        partitions = table.column(_PARTITION).to_numpy()
+        partitions = rows.column(_PARTITION).to_numpy()
         order = np.argsort(partitions, kind="stable")  # the file's order stays
-        table = table.drop_columns(_PARTITION).take(pa.array(order)).combine_chunks()
+        rows = rows.select(ROWS.schema.names).take(pa.array(order))
         numbers, starts = np.unique(partitions[order], return_index=True)
         ends = [*starts[1:].tolist(), len(order)]
         for partition, start, end in zip(numbers.tolist(), starts.tolist(), ends, strict=True):
-            self._sink(partition).write_table(table.slice(start, end - start))
+            self._sink(partition).write_batch(rows.slice(start, end - start))
             self._written[partition].rows += end - start
 
     def _sink(self, partition: int) -> pa.ipc.RecordBatchStreamWriter:
@@ -146,10 +149,10 @@ class _Splitter:
 def _place(url: str, partitions: int) -> tuple[int, str]:
     """Return the partition and the canonical URL of an image; a URL that names no file stands for itself."""
     try:
-        image = parse_image_url(url)
+        name, canonical = canonical_url(url)
     except MalformedUrl:
         return partition_of(url, partitions), url
-    return partition_of(image.name, partitions), original_url(image)
+    return partition_of(name, partitions), canonical
 
 
 def _bring_together(task: Task) -> Iterator[pa.Table]:
@@ -234,13 +237,24 @@ def _image(known: Mapping[str, Any], rows_sha256: str) -> dict[str, Any]:
 
 
 def _row_digests(rows: pa.Table) -> dict[str, str]:
-    """Return a digest of each image's rows. Their order has no say in it: equal keys are sorted no further."""
-    lines: dict[str, list[bytes]] = {}
-    cells = [pc.fill_null(pc.cast(rows.column(name), pa.string()), _NULL) for name in ROWS.schema.names]
-    texts = pc.binary_join_element_wise(*cells, "\t")  # no cell of a TSV file holds a tab
-    for url, text in zip(rows.column(KEY).to_pylist(), texts.to_pylist(), strict=True):
-        lines.setdefault(url, []).append(hashlib.sha256(text.encode()).digest())
-    return {url: hashlib.sha256(b"".join(sorted(digests))).hexdigest() for url, digests in lines.items()}
+    """Return a digest of each image's rows, which stand together. Their order has no say in it."""
+    cells = [rows.column(name).cast(pa.string()) for name in ROWS.schema.names]
+    texts = pc.binary_join_element_wise(*cells, "\t", null_handling="replace", null_replacement=_NULL)
+    images = pc.run_end_encode(rows.column(KEY).combine_chunks())
+    digests = _digests(texts.combine_chunks())
+    found, start = {}, 0
+    for url, end in zip(images.values.to_pylist(), images.run_ends.to_pylist(), strict=True):
+        found[url] = hashlib.sha256(b"".join(sorted(digests[start:end]))).hexdigest()
+        start = end
+    return found
+
+
+def _digests(texts: pa.StringArray) -> list[bytes]:
+    """Return the sha256 of each text, read where it lies in memory."""
+    _, offsets, content = texts.buffers()
+    ends = np.frombuffer(offsets, np.int32)[texts.offset : texts.offset + len(texts) + 1].tolist()
+    memory = memoryview(content or b"")
+    return [hashlib.sha256(memory[start:end]).digest() for start, end in pairwise(ends)]
 
 
 SPLIT = PartitionStep(

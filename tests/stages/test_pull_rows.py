@@ -135,6 +135,14 @@ def test_a_missing_file_is_named(client: Client, store: Store, tmp_path: Path) -
         pull(client, context(store, str(tmp_path / "no.tsv.gz")))
 
 
+def test_a_file_that_has_no_rows_or_none_of_an_image_gives_none(client: Client, store: Store, tmp_path: Path) -> None:
+    header_only = write_wit(tmp_path / "a.tsv.gz")
+    no_urls = write_wit(tmp_path / "b.tsv.gz", {"language": "en", CAPTION: "no image"})
+    this = context(store, header_only, no_urls)
+    assert pull(client, this)[0] == {"rows_malformed": 0, "rows_read": 1, "rows_without_image_url": 1}
+    assert read_table(this, IMAGES).num_rows == read_table(this, ROWS).num_rows == 0
+
+
 def test_only_a_wit_file_that_changed_is_read_again(client: Client, store: Store, tmp_path: Path) -> None:
     first = write_wit(tmp_path / "a.tsv", {"image_url": url_of("A.jpg"), CAPTION: "x"})
     second = write_wit(tmp_path / "b.tsv", {"image_url": url_of("B.jpg"), CAPTION: "x"})
