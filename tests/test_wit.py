@@ -8,7 +8,7 @@ import pytest
 
 from pipelines.errors import InputError
 from pipelines.tables import WIT_BOOLEANS, WIT_COLUMNS, WIT_INTEGERS
-from pipelines.wit import BadRow, read_wit
+from pipelines.wit import _BLOCK, BadRow, read_wit
 from tests.shared import shared
 
 GOOD = {
@@ -123,10 +123,21 @@ def test_fields_larger_than_any_default_limit(tmp_path: Path) -> None:
 
 
 def test_characters_that_straddle_chunks_stay_whole(tmp_path: Path) -> None:
-    text = "ਪੰਜਾਬੀ 漢字 é" * 200_000  # several reads of the file, cut at every byte of a character
-    for shift in ("", "a", "ab"):
-        rows, bad = read(wit(tmp_path / "rows.tsv", GOOD | {"context_page_description": shift + text}))
-        assert (rows[0]["context_page_description"], bad) == (shift + text, [])
+    text = "ਪੰਜਾਬੀ 漢字 é" * 200_000
+    for shift in ("", "a", "ab"):  # three reads of the file, cut at every byte of a character
+        row = GOOD | {"context_page_description": shift + text}
+        rows, bad = read(wit(tmp_path / "rows.tsv", row, row, row))
+        assert (tmp_path / "rows.tsv").stat().st_size > 2 * _BLOCK
+        assert [row["context_page_description"] == shift + text for row in rows] == [True] * 3
+        assert bad == []
+
+
+def test_a_quote_that_is_never_closed_names_file_line_and_way_out(tmp_path: Path) -> None:
+    path = Path(wit(tmp_path / "rows.tsv", *[GOOD] * 3))
+    plain = _line(dict.fromkeys(GOOD, "1"))
+    path.write_bytes(path.read_bytes() + b'"' + plain * (2 * _BLOCK // len(plain)))
+    with pytest.raises(InputError, match=r"rows\.tsv: a row at or after line 8 is longer than 8 MiB.*quote.*Mend"):
+        read(str(path))
 
 
 def test_max_rows_stops_early(tmp_path: Path) -> None:
