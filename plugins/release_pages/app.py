@@ -46,6 +46,7 @@ def make_app() -> FastAPI:
     app.get("/static/style.css")(style)
     app.get("/release/{version}/")(show_release)
     app.get("/files/{version}/{path:path}")(send_file)
+    app.get("/making/{version}/report.html")(send_report_of_making)
     app.api_route("/{path:path}", methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"])(nothing)
     return app
 
@@ -83,7 +84,7 @@ def show_comparison(before: str = "", after: str = "") -> HTMLResponse:
 def send_file(version: str, path: str) -> StreamingResponse:
     """Send a file of a release, piece by piece."""
     from pipelines.releases.notices import read_notice
-    from release_pages.places import content_type, is_version, open_store, release_file
+    from release_pages.places import is_version, open_store, release_file
 
     store = open_store()
     inside = release_file(store, version, path)
@@ -93,8 +94,25 @@ def send_file(version: str, path: str) -> StreamingResponse:
                 raise HTTPException(410, f"Withdrawn on {one.date}: File:{one.file} was taken down: {one.reason}")
     if inside is None:
         raise HTTPException(404, "There is no such file in a release.")
-    kind, shown = content_type(path)
-    name = quote(PurePosixPath(path).name)
+    return _send(store, inside)
+
+
+def send_report_of_making(version: str) -> StreamingResponse:
+    """Send the report that shows what making a release took: it is kept with the run, as no two runs take the same."""
+    from release_pages.places import open_store, report_of_making
+
+    store = open_store()
+    inside = report_of_making(store, version)
+    if inside is None:
+        raise HTTPException(404, "There is no such report: the run did not come to its end, or its records are pruned.")
+    return _send(store, inside)
+
+
+def _send(store: Any, inside: str) -> StreamingResponse:
+    from release_pages.places import content_type
+
+    kind, shown = content_type(inside)
+    name = quote(PurePosixPath(inside).name)
     headers = {"Content-Length": str(store.size(inside))}
     if not shown:
         headers["Content-Disposition"] = f"attachment; filename*=UTF-8''{name}"

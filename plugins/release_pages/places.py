@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 
 from pipelines.config import ReleaseConfig
 from pipelines.errors import SettingError
+from pipelines.releases.versions import run_path
+from pipelines.reports.facts import REPORT
 from pipelines.storage.store import Store
 
 STORE = "WIT_RELEASE_STORE"
@@ -73,7 +75,16 @@ def release_file(store: Store, version: str, path: str) -> str | None:
     parts = path.split("/")
     if not is_version(version) or {"", ".", ".."} & set(parts) or re.search(r"[\\\x00-\x1f]", path):
         return None
-    inside = f"{_RELEASES}/{version}/{path}"
+    return _if_there(store, f"{_RELEASES}/{version}/{path}")
+
+
+def report_of_making(store: Store, version: str) -> str | None:
+    """Return where in the store the report with the working times of a release's run is; None: there is none."""
+    return _if_there(store, run_path(version, REPORT)) if is_version(version) else None
+
+
+def _if_there(store: Store, inside: str) -> str | None:
+    """Return a path if it is one of a file, and no link on the way leads anywhere else."""
     if store.local is not None:
         literal = store.local.resolve() / inside
         try:

@@ -14,7 +14,7 @@ from pipelines.reports.facts import public_name
 from pipelines.storage.lock import dashboard_of, is_at_work
 from pipelines.storage.store import Store
 from pipelines.tables import Outcome
-from release_pages.places import release_file, web_address
+from release_pages.places import release_file, report_of_making, web_address
 from release_pages.states import MEANINGS, State, state_of
 
 _DOCUMENTS = (("report.html", "Report"), ("quality/index.html", "Data Docs"), ("README.md", "Card (README.md)"))
@@ -121,6 +121,7 @@ class Page:
         files: by folder; "" for those outside of folders.
         documents: path and title of those that are there.
         settings: name to value; places and people of this deployment are left out.
+        has_report_of_making: whether the report with the working times of its run is there.
         accepted: the reason for which it was published in spite of warnings.
 
     """
@@ -132,6 +133,7 @@ class Page:
     settings: Mapping[str, Any]
     licences: Mapping[str, int]
     stages: list[StageTime]
+    has_report_of_making: bool
     place: str
     stand_in: bool
     accepted: str
@@ -195,6 +197,7 @@ def read_page(store: Store, version: str) -> Page:
         settings=manifest["settings"] if manifest else _public(entry.begun.config),
         licences=manifest["counts"]["licences"] if manifest else {},
         stages=_times(records),
+        has_report_of_making=report_of_making(store, version) is not None,
         place=store.locate(f"releases/{version}"),
         stand_in=bool(entry.begun.config.get("stand_in")),
         accepted=(manifest.get("accepted") or {}).get("reason", ""),

@@ -7,6 +7,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from pipelines.pipeline import STAGES
 from pipelines.tables import Outcome
 from tests.browser.conftest import LOOKS, Page
 from tests.browser.site import ALIKE, FACE, FIRST, HOSTILE, QUOTED, Site
@@ -87,6 +88,19 @@ def test_the_report_has_its_plots_and_pictures(page: Page, site: Site) -> None:
     alike = page.locator("#alike figcaption b").all_inner_texts()
     assert sorted(alike) == sorted(name.replace("_", " ") for name in ALIKE)
     assert FACE.removesuffix(".png") not in page.content()
+
+
+def test_the_report_of_the_making_shows_what_each_stage_took(page: Page, site: Site) -> None:
+    page.goto(f"{site.url}/{PLACES['release']}")
+    page.get_by_role("link", name="The report with these times").click()
+    page.wait_for_url(f"**/making/{FIRST}/report.html")
+    plot = page.get_by_role("img", name="Seconds of each stage in its last run, and rows per second")
+    box = plot.bounding_box()
+    assert box is not None
+    assert min(box["width"], box["height"]) > 50
+    told = str(plot.get_attribute("aria-label"))
+    assert {stage for stage in STAGES if stage in told} == set(STAGES) - {"publish"}  # which writes it
+    check_pictures(page, ledger(site)[Outcome.RELEASED])
 
 
 def check_pictures(page: Page, released: int) -> None:

@@ -8,6 +8,7 @@ from fastapi.testclient import TestClient
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipelines.releases.versions import run_path
 from pipelines.storage.store import Store
 from tests.plugins.conftest import NEW, OLD
 
@@ -24,6 +25,7 @@ SECRET = "nobody may read this"
         f"/release/{NEW}/",
         f"/files/{NEW}/README.md",
         f"/files/{NEW}/../../secret",
+        f"/making/{NEW}/report.html",
         "/openapi.json",
         "/docs",
         "/anything",
@@ -51,6 +53,16 @@ def test_browsers_are_told_to_run_nothing_and_to_load_nothing_from_elsewhere(ste
         assert "frame-ancestors 'self'" in policy
         assert "script-src" not in policy
         assert headers["x-content-type-options"] == "nosniff"
+
+
+def test_the_report_of_the_making_is_no_way_out_of_the_store(steward: TestClient, shelf: Store, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text(SECRET)
+    Path(shelf.locate(run_path(NEW, "report.html"))).symlink_to(secret)
+    for version in (NEW, "..", "%2e%2e", "../../secret", "0"):
+        answer = steward.get(f"/making/{version}/report.html")
+        assert answer.status_code == 404, version
+        assert SECRET not in answer.text
 
 
 def test_files_are_sent_as_what_they_are(steward: TestClient, shelf: Store) -> None:

@@ -73,6 +73,16 @@ def test_a_release_whose_run_was_killed_is_not_called_running(steward: TestClien
     assert "nobody is at work on it" in read(steward, f"/release/{RUNNING}/")
 
 
+def test_the_report_with_working_times_is_linked_where_there_is_one(steward: TestClient, shelf: Store) -> None:
+    address = f"/making/{NEW}/report.html"
+    assert f"../..{address}" not in steward.get(f"/release/{NEW}/").text
+    assert steward.get(address).status_code == 404
+    shelf.write_text(run_path(NEW, "report.html"), "<h1>Report</h1>")
+    assert f'href="../..{address}"' in steward.get(f"/release/{NEW}/").text
+    answer = steward.get(address)
+    assert (answer.text, answer.headers["content-type"]) == ("<h1>Report</h1>", "text/html; charset=utf-8")
+
+
 def test_what_the_stages_took_is_shown(steward: TestClient, shelf: Store) -> None:
     page = read(steward, f"/release/{NEW}/")
     assert "pull_rows 2.0 4.0 7 6 3.0" in page
