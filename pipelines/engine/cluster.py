@@ -53,6 +53,9 @@ def open_client(config: ReleaseConfig) -> Iterator[Client]:
     settings = {
         "distributed.worker.daemon": False,
         "distributed.admin.tick.limit": "60s",  # a stage that holds the GIL for a while is no reason to warn
+        # Dask has workers give every 64 KB back to the system at once, and take them anew: the networks, which ask for
+        # megabytes thousands of times, took nearly twice as long.
+        "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None,
     }
     count = config.workers or len(os.sched_getaffinity(0))
     with (

@@ -51,14 +51,20 @@ def test_the_embedded_cluster_runs_a_step_on_its_gpu_worker(
         assert resources_for(client, Needs.CPU) == {}
         assert resources_for(client, Needs.GPU) == {"GPU": 1}
         assert sorted(client.run(lambda dask_worker: device_of(dask_worker)).values()) == ["auto", "cpu"]
+        assert set(client.run(_variable, "MALLOC_TRIM_THRESHOLD_").values()) == {None}, "networks take twice as long"
+        assert set(client.run(_variable, "OMP_NUM_THREADS").values()) == {"1"}
         (seen,) = set(client.gather(client.map(_visible, range(4), resources={"GPU": 1}, pure=False)))
         assert seen == "0"
 
 
 def _visible(_: int) -> str | None:
+    return _variable("CUDA_VISIBLE_DEVICES")
+
+
+def _variable(name: str) -> str | None:
     import os
 
-    return os.environ.get("CUDA_VISIBLE_DEVICES")
+    return os.environ.get(name)
 
 
 def test_a_worker_in_this_process_offers_no_gpu(client: Client) -> None:
