@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from PIL import Image
@@ -324,7 +325,7 @@ def test_everything_listens_on_loopback_only(running: Running) -> None:
         with contextlib.suppress(psutil.NoSuchProcess):  # it has ended since
             connections = psutil.Process(process).net_connections("inet")
             listening += [found.laddr for found in connections if found.status == psutil.CONN_LISTEN]
-    assert running.airflow.port in {address.port for address in listening}
+    assert urlsplit(running.airflow.url).port in {address.port for address in listening}
     assert {address.ip for address in listening} == {"127.0.0.1"}
 
 

@@ -45,6 +45,7 @@ def test_the_embedded_cluster_runs_a_step_on_its_gpu_worker(
     """A real cluster of processes on a machine that says that it has a GPU."""
     monkeypatch.setattr(cluster, "visible_gpus", lambda: ["0"])
     monkeypatch.delenv("DASK_SCHEDULER_ADDRESS", raising=False)
+    monkeypatch.delenv("MALLOC_TRIM_THRESHOLD_", raising=False)  # other tests' nannies leave it to this process
     with lock.held(store, "manual__1", alone=True), open_client(steps.context(store, workers=2).config) as client:
         assert find_spec("bokeh") or lock.dashboard_of(store, "manual__1") == "", "nothing to show without Bokeh"
         client.wait_for_workers(2, timeout=60)
