@@ -28,7 +28,7 @@ from pipelines.tables import WIT_BOOLEANS, WIT_COLUMNS, WIT_INTEGERS, wit_type
 _BLOCK = 8 << 20
 """Bytes that are parsed at a time. A row must fit: two of its cells hold text of a page, of at most 2 MiB in MediaWiki.
 
-Larger blocks cost twice as much to parse, as they do not stay in the caches of a CPU.
+Larger blocks cost more to parse, as they do not stay in the caches of a CPU.
 """
 
 _SHOWN = 200  # characters of a bad row that are kept to recognise it by

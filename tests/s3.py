@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import threading
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -42,11 +43,11 @@ def moto() -> Iterator[str]:
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         try:
-            said = iter(process.stderr)
-            url = next(found[0] for line in said if (found := re.search(r"http://127\.0\.0\.1:\d+", line)))
-            threading.Thread(
-                target=lambda: [None for _ in said], name="moto-log", daemon=True
-            ).start()  # a line a request
+            log = iter(process.stderr)
+            url = next((found[0] for line in log if (found := re.search(r"http://127\.0\.0\.1:\d+", line))), None)
+            assert url, f"moto ended with {process.wait()}"
+            # It writes a line for each request, and would wait once nobody reads them.
+            threading.Thread(target=lambda: deque(log, maxlen=0), name="moto-log", daemon=True).start()
             yield url
         finally:
             process.terminate()

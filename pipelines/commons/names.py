@@ -105,8 +105,34 @@ def parse_image_url(url: str) -> ImageUrl:
         MalformedUrl: the URL is none of these; it says why.
 
     """
+    plain = _plain_name(url)
+    return ImageUrl(COMMONS, plain) if plain else _parse(url)
+
+
+def canonical_url(url: str) -> tuple[str, str]:
+    """Return the file name and the `original_url` of the file that a media URL names.
+
+    Raises:
+        MalformedUrl: as `parse_image_url`.
+
+    """
     if plain := _plain_name(url):
-        return ImageUrl(COMMONS, plain)
+        return plain, url
+    image = _parse(url)
+    return image.name, original_url(image)
+
+
+def _plain_name(url: str) -> str:
+    """Return the file name of a URL that is spelt as it should be, with nothing to decode; empty: it is no such URL."""
+    plain = _PLAIN.fullmatch(url)
+    if plain is None:
+        return ""
+    name = plain["name"]
+    return name if len(name) <= _LONGEST and plain["folders"] == _folders(name) else ""
+
+
+def _parse(url: str) -> ImageUrl:
+    """Read a URL of any other spelling; see `parse_image_url`."""
     match = _URL.fullmatch(url.strip())
     if match is None:
         raise MalformedUrl(url, "not a file on upload.wikimedia.org")
@@ -127,28 +153,6 @@ def parse_image_url(url: str) -> ImageUrl:
         else:
             reason = reason or f"the folders {folders} do not belong to the name {name!r}, whose folders are {wanted}"
     raise MalformedUrl(url, reason or "no file name after the folders")
-
-
-def canonical_url(url: str) -> tuple[str, str]:
-    """Return the file name and the `original_url` of the file that a media URL names.
-
-    Raises:
-        MalformedUrl: as `parse_image_url`.
-
-    """
-    if plain := _plain_name(url):
-        return plain, url
-    image = parse_image_url(url)
-    return image.name, original_url(image)
-
-
-def _plain_name(url: str) -> str:
-    """Return the file name of a URL that is spelt as it should be, with nothing to decode; empty: it is no such URL."""
-    plain = _PLAIN.fullmatch(url)
-    if plain is None:
-        return ""
-    name = plain["name"]
-    return name if len(name) <= _LONGEST and plain["folders"] == _folders(name) else ""
 
 
 def _spellings(rest: str, thumb: bool) -> list[str]:

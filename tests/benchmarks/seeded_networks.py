@@ -2,15 +2,14 @@
 
     DASK_DISTRIBUTED__WORKER__PRELOAD=tests.benchmarks.seeded_networks
 
-They cost what the published weights cost, to load and to run, and see no faces and no sense. ``SEEDED_DETECTOR`` names
-the face detector, by default the one that releases are made with.
+They cost what the published weights cost to run, more to load, and see no faces and no sense. They are loaded with the
+first picture, as those are. ``SEEDED_DETECTOR`` names the face detector.
 """
 
 import os
 
 from distributed import Worker
 
-from pipelines.config import ReleaseConfig
 from pipelines.stages import detect_faces, embed_images
 from pipelines.vision.embedding import Embedder
 from pipelines.vision.faces import FaceDetector
@@ -23,7 +22,7 @@ DETECTOR = "SEEDED_DETECTOR"
 def _detector() -> FaceDetector:
     from tests.benchmarks.faces import detector
 
-    return detector(os.environ.get(DETECTOR, ReleaseConfig.model_fields["face_model"].default), "cpu", "auto", None)
+    return detector(os.environ[DETECTOR], "cpu", "auto", None)
 
 
 @once
