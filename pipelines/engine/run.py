@@ -9,10 +9,13 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping
+from concurrent.futures import CancelledError
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Literal
 
-from distributed import Client, Worker, as_completed, get_client, get_worker
+from dask.typing import Key
+from distributed import Client, Future, Worker, as_completed, get_client, get_worker
 
 from pipelines import logs
 from pipelines.commons.politeness import Leases
@@ -65,7 +68,7 @@ class Abandoned(Exception):
     """The run that a task belongs to is gone: killed, failed elsewhere, or without its scheduler."""
 
 
-def _on_worker(context: Context, step: Step, key: str, caller: _Caller) -> Receipt:
+def _on_worker(context: Context, step: Step, caller: _Caller, key: str) -> Receipt:
     worker = get_worker()
     worker.log_event(caller.topic, {"begun": key})
     with travelling(), logs.about(**caller.about, step=step.name, partition=key), _heard(worker, caller):
@@ -135,33 +138,24 @@ def run_step(client: Client, context: Context, step: Step, meter: Meter = SILENT
             progress.partition()
         keys = sorted(set(keys) - {receipt.key for receipt in receipts})
         client.subscribe_topic(caller.topic, _listener(progress, metered, logs.named()))
-        futures = {
-            client.submit(
-                _on_worker,
-                context,
-                step,
-                key,
-                caller,
-                key=f"{step.name}-{key}-{run}",
-                pure=False,
-                resources=resources or None,
-            ): key
-            for key in keys
-        }
+        # All in one graph, and receipts by the batch: a message for each would take longer than most partitions do.
+        futures = client.map(
+            partial(_on_worker, context, step, caller),
+            keys,
+            key=[f"{step.name}-{key}-{run}" for key in keys],
+            pure=False,
+            resources=resources or None,
+        )
+        names = {future.key: key for future, key in zip(futures, keys, strict=True)}
         try:
-            for future in as_completed(futures, loop=client.loop):
-                error = future.exception() if not future.cancelled() else SchedulerLost()
-                if error is not None:
-                    if not isinstance(error, WitReleaseError):
-                        with logs.about(partition=futures[future]):
-                            log.error("%s: unexpected error", step.name, exc_info=error)
-                    raise StageFailed(step.name, futures[future], error) from error
-                receipts.append(future.result())
-                metered.done(futures[future])
-                progress.partition()
+            for batch in as_completed(futures, loop=client.loop).batches():
+                for receipt in _receipts(client, step, batch, names):
+                    receipts.append(receipt)
+                    metered.done(receipt.key)
+                    progress.partition()
                 lock.check()
         except BaseException:
-            client.cancel(list(futures))
+            client.cancel(futures)
             raise
         finally:
             client.unsubscribe_topic(caller.topic)
@@ -169,6 +163,26 @@ def run_step(client: Client, context: Context, step: Step, meter: Meter = SILENT
     made = sum(receipt.rows for receipt in receipts if not receipt.skipped)
     metered.end({**summary.effort, ROWS: made}, summary.seconds, summary.worker_seconds)
     return summary
+
+
+def _receipts(client: Client, step: Step, done: list[Future[Receipt]], names: Mapping[Key, str]) -> list[Receipt]:
+    """Fetch the receipts of tasks that are over.
+
+    Raises:
+        StageFailed: one of them failed.
+
+    """
+    for future in done:
+        if future.status != "finished":
+            error = future.exception() if future.status == "error" else SchedulerLost()
+            if not isinstance(error, WitReleaseError):
+                with logs.about(partition=names[future.key]):
+                    log.error("%s: unexpected error", step.name, exc_info=error)
+            raise StageFailed(step.name, names[future.key], error) from error
+    try:
+        return list(client.gather(done))
+    except CancelledError as error:  # between the end of a task and the fetching of its receipt
+        raise StageFailed(step.name, names[done[0].key], SchedulerLost()) from error
 
 
 def _standing(
