@@ -85,7 +85,7 @@ sbom: build/sbom-tool/.installed
 	@echo "$(SBOM): everything that the images can hold, and the tests"
 
 test: $(INSTALLED)
-	@$(PYTHON) -m pytest $(if $(JOBS),--numprocesses $(JOBS) --dist loadgroup --no-loadscope-reorder)
+	@$(PYTHON) -m pytest $(if $(JOBS),--numprocesses $(JOBS) --no-loadscope-reorder)
 
 test-cluster: $(INSTALLED)
 	@$(PYTHON) -m pytest tests/cluster
