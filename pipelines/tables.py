@@ -122,13 +122,16 @@ PULLED = _table(
 
 _wit_fields = [(column, wit_type(column)) for column in WIT_COLUMNS if column != KEY]
 
-ROWS = _table(
-    "rows",
-    (KEY, pa.string()),  # canonical: https, percent-encoded, no query
-    ("wit_image_url", pa.string()),  # as WIT spells it in this row
-    *_wit_fields,
+ROW = pa.schema(
+    [
+        (KEY, pa.string()),  # canonical: https, percent-encoded, no query
+        ("wit_image_url", pa.string()),  # as WIT spells it in this row
+        *_wit_fields,
+        ("captioned", pa.bool_()),  # whether anything is left of the reference description after a Unicode strip
+        ("row_sha256", pa.binary(32)),  # of all columns before
+    ]
 )
-"""The WIT rows of every selected image: those with a reference description in at least one of their rows."""
+"""A row of WIT as pull_rows deals it out; see `pipelines.pulled`."""
 
 IMAGES = _table(
     "images",

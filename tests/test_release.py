@@ -246,7 +246,7 @@ def test_another_threshold_fetches_nothing_and_detects_nothing(commons: Commons,
 
 
 MIDDLES = {
-    "pull_rows": "work/rows",
+    "pull_rows": "work/images",
     "describe_files": "work/descriptions",
     "fetch_images": "work/pixels",
     "detect_faces": "work/faces",

@@ -129,20 +129,20 @@ def _leaves() -> list[str]:
 
 
 class CaptionRows:
-    """The caption rows of a partition, handed out in the order of their URLs, a batch in memory at a time."""
+    """The caption rows of a partition, handed out in the order of their URLs, a table in memory at a time."""
 
-    def __init__(self, batches: Iterable[pa.RecordBatch]) -> None:
-        self._batches = iter(batches)
+    def __init__(self, tables: Iterable[pa.Table]) -> None:
+        self._tables = iter(tables)
         self._held: list[pa.Table] = []
 
     def up_to(self, url: str) -> pa.Table | None:
         """Return the rows of images up to this one, except those handed out before; None: there are none."""
         while not self._held or self._held[-1].column(KEY)[-1].as_py() <= url:
-            batch = next(self._batches, None)
-            if batch is None:
+            rows = next(self._tables, None)
+            if rows is None:
                 break
-            if batch.num_rows:
-                self._held.append(pa.Table.from_batches([batch]))
+            if rows.num_rows:
+                self._held.append(rows)
         if not self._held:
             return None
         held = pa.concat_tables(self._held)

@@ -27,10 +27,10 @@ from pipelines.storage.store import Written
 from pipelines.tables import (
     CHANGE_FILES,
     CHANGES,
+    IMAGES,
     LEDGER,
     NEAR_DUPLICATES,
     PULLED,
-    ROWS,
     Change,
     Outcome,
 )
@@ -150,7 +150,9 @@ def gather(context: Context) -> Facts:
         base=context.base,
         config=context.config,
         inputs=tuple(_input(context, number, name) for number, name in enumerate(context.config.wit_files)),
-        caption_rows=sum(_made(context, ROWS.name, key).rows for key in shard_keys(context)),
+        caption_rows=sum(
+            _made(context, IMAGES.name, key).counts["rows_of_selected_images"] for key in shard_keys(context)
+        ),
         outcomes={outcome: outcomes[outcome] for outcome in Outcome},
         formats=_most_first(formats),
         licences=_most_first(licences),

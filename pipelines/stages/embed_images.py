@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.engine.step import Context, FileStep, Needs, RowStep, Task
+from pipelines.pulled import WIT_ROWS, rows_of
 from pipelines.releases import joined, shards
 from pipelines.tables import (
     EMBEDDING_FILES,
@@ -22,7 +23,6 @@ from pipelines.tables import (
     PARQUET_FILES,
     PHASHES,
     PIXELS,
-    ROWS,
 )
 from pipelines.vision.once import once
 from pipelines.vision.weights import weights_digest
@@ -68,7 +68,9 @@ def _weights(context: Context, key: str) -> Mapping[str, Any]:
 
 def _write_parquet(task: Task) -> None:
     near = dict(zip(*(column.to_pylist() for column in task.table(NEAR_DUPLICATES).columns), strict=True))
-    captions = joined.CaptionRows(task.batches(ROWS))
+    ledger = task.table(LEDGER)
+    released = ledger.column(KEY).filter(pc.is_valid(ledger.column("image_sha256"))).to_pylist()
+    captions = joined.CaptionRows(rows_of(task.context, task.key, released))
     with task.file(joined.shard(task.key)) as written, joined.parquet_writer(written) as sink:
         held: list[pa.Table] = []
         for images in task.aligned((LEDGER, PIXELS, EMBEDDINGS, PHASHES), rows=joined.ROW_GROUP):
@@ -112,7 +114,7 @@ WRITE_PARQUET = FileStep(
         EMBEDDINGS.columns("embedding"),
         PHASHES.columns("phash"),
         NEAR_DUPLICATES.columns(*NEAR_DUPLICATES.schema.names),
-        ROWS.columns(*ROWS.schema.names),
+        *WIT_ROWS,
     ),
 )
 STEPS = (EMBED, WRITE_EMBEDDINGS, WRITE_PARQUET)

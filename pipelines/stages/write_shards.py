@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipelines.engine.step import Context, FileStep, PartitionStep, RowStep, Task, one_key, shard_keys, table_path
+from pipelines.pulled import WIT_ROWS, rows_of
 from pipelines.releases import changes, shards
 from pipelines.releases.near_duplicates import near_duplicates, worth_comparing
 from pipelines.tables import (
@@ -24,7 +25,6 @@ from pipelines.tables import (
     PHASHES,
     PIXEL_FILES,
     PIXELS,
-    ROWS,
     SIMILAR,
     Change,
     Outcome,
@@ -48,13 +48,10 @@ def _write_pixels(task: Task) -> None:
 
 def _write_captions(task: Task) -> None:
     decided = task.table(LEDGER)
-    # A set of our own: Arrow's is_in would build its set anew for each batch.
-    released = set(decided.filter(pc.equal(decided.column("outcome"), Outcome.RELEASED)).column(KEY).to_pylist())
+    released = decided.filter(pc.equal(decided.column("outcome"), Outcome.RELEASED)).column(KEY).to_pylist()
     with task.file(shards.caption_shard(task.key)) as written, shards.gzip_writer(written) as file:
         file.write(shards.header())
-        for batch in task.batches(ROWS):
-            rows = pa.Table.from_batches([batch])
-            rows = rows.filter(pa.array([url in released for url in batch.column(KEY).to_pylist()], pa.bool_()))
+        for rows in rows_of(task.context, task.key, released):
             titles = shards.title_and_caption(rows.column("page_title"), rows.column("caption_reference_description"))
             file.write(shards.caption_rows(rows.append_column(shards.TITLE_AND_CAPTION, titles)))
             written.rows += rows.num_rows
@@ -143,7 +140,7 @@ WRITE_PIXELS = FileStep(
 WRITE_CAPTIONS = FileStep(
     writes=CAPTION_FILES,
     run=_write_captions,
-    reads=(ROWS.columns(*ROWS.schema.names), LEDGER.columns(KEY, "outcome")),
+    reads=(LEDGER.columns(KEY, "outcome"), *WIT_ROWS),
 )
 WRITE_LEDGER = FileStep(
     writes=LEDGER_FILES, run=_write_ledger, reads=(LEDGER.columns(*LEDGER.schema.names),), revision=2

@@ -37,7 +37,7 @@ from tests.benchmarks.synthetic import SyntheticCommons, write_wit
 from tests.running import ROOT
 
 _FOLDERS = {
-    "pull_rows": ("work/pulled", "work/rows", "work/images"),
+    "pull_rows": ("work/pulled", "work/images"),
     "describe_files": ("work/descriptions",),
     "fetch_images": ("work/pixels",),
     "detect_faces": ("work/faces",),

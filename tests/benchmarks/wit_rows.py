@@ -106,7 +106,7 @@ def compare(folder: Path, rows: int, files: int, without: list[str]) -> None:
         )
     for unit, what in enumerate(("by the clock", "by CPU time less start-up")):
         fastest = max((rates[name][unit], name) for name in rates if name in _PEER)
-        shown = ", ".join(f"{way} {rates[way][unit] / fastest[0]:.2f}" for way in ("read_wit", "split", "pull_rows"))
+        shown = ", ".join(f"{way} {rates[way][unit] / fastest[0]:.2f}" for way in ("read_wit", "deal_out", "pull_rows"))
         print(f"\nOf the fastest reader that parses it correctly ({fastest[1]}), {what}: {shown}")
     print(f"\nload average at the end: {os.getloadavg()[0]:.1f}")
 
@@ -129,7 +129,7 @@ def _commands(paths: list[Path], folder: Path, without: list[str]) -> dict[str, 
         given = f"names, files, threads = {_EXACT!r}, {[str(path) for path in paths]!r}, {threads}"
         text = f"import json\n{given}\n{textwrap.dedent(program)}\nprint(json.dumps([int(value) for value in found]))"
         found[name] = [str(sys.executable if name == "DuckDB" else polars()), "-c", text]
-    for way in ("read_wit", "split", "pull_rows"):
+    for way in ("read_wit", "deal_out", "pull_rows"):
         found[way] = [*_ours(way), "--store", str(folder / way), "--paths", *map(str, paths)]
     return found
 
@@ -211,14 +211,14 @@ def by_pull_rows(paths: list[str], store: str, steps: int = len(STEPS)) -> None:
     print(json.dumps(found))
 
 
-def by_splitting(paths: list[str], store: str) -> None:
+def by_dealing_out(paths: list[str], store: str) -> None:
     by_pull_rows(paths, store, steps=1)
 
 
 _WAYS = {
     "csv": by_the_standard_library,
     "read_wit": by_read_wit,
-    "split": by_splitting,
+    "deal_out": by_dealing_out,
     "pull_rows": by_pull_rows,
 }
 

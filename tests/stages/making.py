@@ -8,12 +8,13 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipelines import pulled
 from pipelines.commons.names import ImageUrl, original_url
 from pipelines.config import ReleaseConfig
-from pipelines.engine.step import Context, PartitionStep, table_path
+from pipelines.engine.step import Context, PartitionStep, shard_keys, table_path
 from pipelines.engine.writer import open_writer
 from pipelines.storage.store import Store
-from pipelines.tables import WIT_COLUMNS, Table
+from pipelines.tables import ROW, WIT_COLUMNS, Table
 
 NOWHERE = {"origin": "demo", "media_url": "http://127.0.0.1:9", "api_url": "http://127.0.0.1:9/w/api.php"}
 
@@ -46,6 +47,14 @@ def read_table(context: Context, table: Table) -> pa.Table:
     for index in range(context.config.partitions):
         with context.store.open(table_path(table.name, f"part-{index:05d}")) as file:
             parts.append(pq.read_table(file))
+    return pa.concat_tables(parts)
+
+
+def read_rows(context: Context) -> pa.Table:
+    """Return WIT's rows of the selected images of all partitions, in their order."""
+    parts = [ROW.empty_table()]
+    for key in shard_keys(context):
+        parts += pulled.rows_of(context, key, pulled.captioned_images(context, key))
     return pa.concat_tables(parts)
 
 

@@ -10,11 +10,12 @@ from distributed import Client
 from pipelines.commons.names import partition_of
 from pipelines.engine.run import run_step
 from pipelines.engine.step import Context
-from pipelines.errors import StageFailed
-from pipelines.stages.pull_rows import _RANGE_IMAGES, STEPS
+from pipelines.errors import StageFailed, StoreError
+from pipelines.pulled import _RANGE_IMAGES
+from pipelines.stages.pull_rows import STEPS
 from pipelines.storage.store import Store
-from pipelines.tables import IMAGES, ROWS
-from tests.stages.making import context, read_table, url_of, write_wit
+from pipelines.tables import IMAGES
+from tests.stages.making import context, read_rows, read_table, url_of, write_wit
 
 CAPTION = "caption_reference_description"
 
@@ -36,10 +37,10 @@ def test_an_image_with_a_caption_in_any_row_is_selected_with_all_its_rows(
     )
     second = write_wit(tmp_path / "b.tsv", {"image_url": url_of("B.jpg"), "language": "fr", CAPTION: "Une lettre"})
     this = context(store, first, second)
-    split, together, _ = pull(client, this)
-    assert split == {"rows_malformed": 0, "rows_read": 6, "rows_without_image_url": 1}
-    assert together == {"rows_of_selected_images": 4}
-    rows = [(row["image_url"], row["language"]) for row in read_table(this, ROWS).to_pylist()]
+    dealt, selected = pull(client, this)
+    assert dealt == {"rows_malformed": 0, "rows_read": 6, "rows_without_image_url": 1}
+    assert selected == {"rows_of_selected_images": 4}
+    rows = [(row["image_url"], row["language"]) for row in read_rows(this).to_pylist()]
     assert set(rows) == {
         (url_of("A.jpg"), "de"),
         (url_of("A.jpg"), "en"),
@@ -66,7 +67,7 @@ def test_every_spelling_of_a_url_is_the_same_image(client: Client, store: Store,
         (encoded, "Crème_brûlée.jpg", "commons")
     ]
     assert images[0]["metadata_url"] == "https://commons.wikimedia.org/wiki/File:Cr%C3%A8me_br%C3%BBl%C3%A9e.jpg"
-    assert sorted(read_table(this, ROWS).column("wit_image_url").to_pylist()) == sorted(spellings)
+    assert sorted(read_rows(this).column("wit_image_url").to_pylist()) == sorted(spellings)
 
 
 def test_images_that_are_not_on_commons_are_kept_for_the_ledger(client: Client, store: Store, tmp_path: Path) -> None:
@@ -102,7 +103,7 @@ def test_a_crowded_partition_is_sorted_range_by_range_and_loses_nothing(
     ]
     this = context(store, write_wit(tmp_path / "a.tsv", *rows), partitions=1)
     pull(client, this)
-    found = read_table(this, ROWS).select(["image_url", "language"]).to_pylist()
+    found = read_rows(this).select(["image_url", "language"]).to_pylist()
     assert [tuple(row.values()) for row in found] == sorted((row["image_url"], row["language"]) for row in rows)
     assert read_table(this, IMAGES).column("image_url").to_pylist() == sorted({row["image_url"] for row in rows})
 
@@ -111,8 +112,8 @@ def test_bad_rows_are_quarantined_with_file_and_line(client: Client, store: Stor
     good = {"image_url": url_of("A.jpg"), CAPTION: "x"}
     path = write_wit(tmp_path / "a.tsv", good, b"one\ttwo", good | {"original_width": "wide"})
     this = context(store, path, max_bad_rows_share=0.9)
-    split, _, _ = pull(client, this)
-    assert (split["rows_read"], split["rows_malformed"]) == (3, 2)
+    dealt, _ = pull(client, this)
+    assert (dealt["rows_read"], dealt["rows_malformed"]) == (3, 2)
     quarantined = store.read_json("work/quarantine/file-00000.json")
     assert [(row["file"], row["line"], row["reason"]) for row in quarantined] == [
         (path, 3, "2 columns instead of 17"),
@@ -127,7 +128,7 @@ def test_too_many_bad_rows_stop_the_run_and_say_where_they_are(client: Client, s
     ):
         pull(client, context(store, path))
     assert len(json.loads((Path(store.url) / "work/quarantine/file-00000.json").read_text())) == 2
-    assert not store.files("work/rows")
+    assert not store.files("work/pulled")
 
 
 def test_a_missing_file_is_named(client: Client, store: Store, tmp_path: Path) -> None:
@@ -140,7 +141,7 @@ def test_a_file_that_has_no_rows_or_none_of_an_image_gives_none(client: Client, 
     no_urls = write_wit(tmp_path / "b.tsv.gz", {"language": "en", CAPTION: "no image"})
     this = context(store, header_only, no_urls)
     assert pull(client, this)[0] == {"rows_malformed": 0, "rows_read": 1, "rows_without_image_url": 1}
-    assert read_table(this, IMAGES).num_rows == read_table(this, ROWS).num_rows == 0
+    assert read_table(this, IMAGES).num_rows == read_rows(this).num_rows == 0
 
 
 def test_only_a_wit_file_that_changed_is_read_again(client: Client, store: Store, tmp_path: Path) -> None:
@@ -150,4 +151,47 @@ def test_only_a_wit_file_that_changed_is_read_again(client: Client, store: Store
     pull(client, this)
     write_wit(tmp_path / "b.tsv", {"image_url": url_of("B.jpg"), CAPTION: "another caption"})
     summaries = [run_step(client, this, step) for step in STEPS]
-    assert [summary.skipped for summary in summaries] == [1, 0, 3]  # one image has another caption
+    assert [summary.skipped for summary in summaries] == [1, 0]
+
+
+def digests(this: Context) -> dict[str, str]:
+    images = read_table(this, IMAGES)
+    return dict(zip(*(images.column(name).to_pylist() for name in ("image_url", "wit_rows_sha256")), strict=True))
+
+
+def test_what_the_rows_say_does_not_depend_on_how_files_are_cut(client: Client, store: Store, tmp_path: Path) -> None:
+    same = {"image_url": url_of("A.jpg"), "language": "en", "page_url": "p", CAPTION: "x"}
+    rows = [same | {"context_page_description": text} for text in ("one", "two", "three")]
+    rows += [{"image_url": url_of("B.jpg"), "language": language, CAPTION: "y"} for language in ("cy", "ak")]
+    whole = context(store, write_wit(tmp_path / "whole.tsv", *rows))
+    pull(client, whole)
+    halves = [write_wit(tmp_path / "b.tsv", *reversed(rows[2:])), write_wit(tmp_path / "a.tsv", *reversed(rows[:2]))]
+    cut = context(Store(str(tmp_path / "other")), *halves)
+    pull(client, cut)
+    assert read_rows(cut) == read_rows(whole)
+    assert digests(cut) == digests(whole)
+
+
+def test_another_cell_is_another_digest_of_that_image_alone(client: Client, store: Store, tmp_path: Path) -> None:
+    rows = [{"image_url": url_of(name), CAPTION: "x", "page_title": "y"} for name in ("A.jpg", "B.jpg")]
+    this = context(store, write_wit(tmp_path / "a.tsv", *rows))
+    pull(client, this)
+    before = digests(this)
+    for changed in ({"page_title": ""}, {"section_title": "y", "page_title": ""}, {"is_main_image": "true"}):
+        write_wit(tmp_path / "a.tsv", rows[0] | changed, rows[1])
+        pull(client, this)
+        now = digests(this)
+        assert {url for url in now if now[url] != before[url]} == {url_of("A.jpg")}
+        before = now
+
+
+def test_rows_that_were_removed_are_named_with_the_way_out(client: Client, store: Store, tmp_path: Path) -> None:
+    this = context(store, write_wit(tmp_path / "a.tsv", {"image_url": url_of("A.jpg"), CAPTION: "x"}))
+    pull(client, this)
+    (rows,) = [path for path in store.files("work/pulled") if path.endswith(".arrow")]
+    store.remove(rows)
+    with pytest.raises(StoreError, match=rf"{rows} is not there any more: remove work/pulled/file-00000\.parquet"):
+        read_rows(this)
+    store.remove("work/pulled/file-00000.parquet")
+    pull(client, this)
+    assert read_rows(this).num_rows == 1
