@@ -1,6 +1,6 @@
 # make demo    install, and make a release on this machine, with Airflow and a small Commons
 # make ui      keep both running, for a browser
-# make test    the tests        make check    lint and types        make test JOBS=2    two at a time
+# make test    the tests        make check    lint and types        make test JOBS=1    one at a time, not two
 # make test-cluster  the tests of a deployment: Postgres, S3, Airflow, a Dask cluster; needs Postgres' programs
 # make stop    stop what a killed demo or ui left behind
 # make spark-env  an environment for the test with PySpark, which needs Java
@@ -22,6 +22,9 @@ SPARK := pyspark==4.3.0 pillow==13.0.0
 
 # Airflow and Dask start many processes; without compiled modules each of them takes twice as long to begin.
 unexport PYTHONDONTWRITEBYTECODE
+
+# Most tests wait for processes: two at a time take little more than half as long.
+JOBS ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo ui test test-cluster check format stop airflow-env spark-env audit sbom clean
@@ -85,7 +88,7 @@ sbom: build/sbom-tool/.installed
 	@echo "$(SBOM): everything that the images can hold, and the tests"
 
 test: $(INSTALLED)
-	@$(PYTHON) -m pytest $(if $(JOBS),--numprocesses $(JOBS) --no-loadscope-reorder)
+	@$(PYTHON) -m pytest $(if $(filter-out 1,$(JOBS)),--numprocesses $(JOBS) --no-loadscope-reorder)
 
 test-cluster: $(INSTALLED)
 	@$(PYTHON) -m pytest tests/cluster

@@ -1,6 +1,6 @@
 """What tests share: one Dask client, and a store in a temporary folder; and who runs beside whom.
 
-Most tests wait for processes, so several may run at a time: ``make test JOBS=2``. The tests of a file stay together, as
+Most tests wait for processes, so ``make test`` runs two at a time. The tests of a file stay together, as
 they share what it made. Those that start an Airflow are one after another, and begin first, as they take longest.
 """
 
@@ -28,7 +28,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Hand out tests by group, as pytest-xdist's ``--dist loadgroup`` would: with pytest 9.2 its marks have no effect."""
+    """Hand out tests by group, as xdist's ``--dist loadgroup`` would, whose marks have no effect with pytest 9.2."""
     from xdist.scheduler import LoadScopeScheduling
 
     class ByGroup(LoadScopeScheduling):  # type: ignore[misc]  # it has no types

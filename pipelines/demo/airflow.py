@@ -5,11 +5,13 @@ breaking its tasks. Here everything listens on loopback.
 """
 
 import contextlib
+import fcntl
 import os
 import socket
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -60,6 +62,7 @@ class Airflow:
         self._state = AirflowState(state or root / ".airflow")
         self._extra = dict(extra or {})
         self._port = _PORT
+        self._port_lock: int | None = None
         self._inherited: tuple[int, ...] = ()
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         if not (self._root / "airflow.cfg").is_file():
@@ -95,7 +98,7 @@ class Airflow:
         """Start it, on a free port if the usual one is taken, and return when it answers and has its pools."""
         self._inherited = (self._state.acquire(),)
         try:
-            self._port = _free_port(_PORT)
+            self._port = self._take_port(_PORT)
             self._migrate()
             for component, options in _COMPONENTS.items():
                 self._spawn(component, *options)
@@ -114,6 +117,9 @@ class Airflow:
         for process in self._processes.values():
             process.wait()
         self._processes = {}
+        if self._port_lock is not None:
+            os.close(self._port_lock)
+            self._port_lock = None
         self._state.release()
 
     def check(self) -> None:
@@ -128,6 +134,25 @@ class Airflow:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+    def _take_port(self, preferred: int) -> int:
+        """Return the preferred port if it is free and no other Airflow is about to take it; else any that is free.
+
+        An Airflow listens half a minute after it has chosen its port, so it keeps a lock on it.
+        """
+        path = Path(tempfile.gettempdir()) / f"wit-release.{os.getuid()}.port-{preferred}.lock"
+        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            return _any_port()
+        if _is_free(preferred):
+            self._port_lock = lock
+            self._inherited = (*self._inherited, lock)
+            return preferred
+        os.close(lock)
+        return _any_port()
 
     def _spawn(self, component: str, *options: str) -> subprocess.Popen[bytes]:
         with self._state.log(component).open("wb") as log:
@@ -177,16 +202,20 @@ def stop_leftovers(state: Path) -> bool:
     return bool(sessions)
 
 
-def _free_port(preferred: int) -> int:
-    for port in (preferred, 0):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return int(probe.getsockname()[1])
-    raise AirflowFailed("no port is free on 127.0.0.1")
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def _any_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def _tail(path: Path, lines: int = 20) -> str:

@@ -68,8 +68,9 @@ def _weights(context: Context, key: str) -> Mapping[str, Any]:
 
 def _write_parquet(task: Task) -> None:
     near = dict(zip(*(column.to_pylist() for column in task.table(NEAR_DUPLICATES).columns), strict=True))
-    ledger = task.table(LEDGER)
-    released = ledger.column(KEY).filter(pc.is_valid(ledger.column("image_sha256"))).to_pylist()
+    released: list[str] = []
+    for batch in task.batches(LEDGER):
+        released += batch.column(KEY).filter(pc.is_valid(batch.column("image_sha256"))).to_pylist()
     captions = joined.CaptionRows(rows_of(task.context, task.key, released))
     with task.file(joined.shard(task.key)) as written, joined.parquet_writer(written) as sink:
         held: list[pa.Table] = []
