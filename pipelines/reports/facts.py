@@ -151,7 +151,7 @@ def gather(context: Context) -> Facts:
         config=context.config,
         inputs=tuple(_input(context, number, name) for number, name in enumerate(context.config.wit_files)),
         caption_rows=sum(
-            _made(context, IMAGES.name, key).counts["rows_of_selected_images"] for key in shard_keys(context)
+            _made(context, IMAGES.name, key).counts.get("rows_of_selected_images", 0) for key in shard_keys(context)
         ),
         outcomes={outcome: outcomes[outcome] for outcome in Outcome},
         formats=_most_first(formats),
