@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -31,10 +32,11 @@ from pipelines.commons.names import file_page_url, original_url
 from pipelines.commons.politeness import LocalLeases
 from pipelines.engine.partition import make_partition
 from pipelines.engine.step import Context, FileStep, Step, release_path, table_path
+from pipelines.pulled import Dealer
 from pipelines.releases import shards
 from pipelines.stages import embed_images, write_shards
 from pipelines.storage.store import Store
-from pipelines.tables import EMBEDDINGS, FETCHED, KEY, LEDGER, PIXELS, ROWS, Outcome, Table
+from pipelines.tables import EMBEDDINGS, FETCHED, IMAGES, KEY, LEDGER, PIXELS, PULLED, ROW, Outcome, Table
 from tests.running import peak_memory
 from tests.shared import SHARED
 from tests.stages.making import context, nulls, write_table_in_parts
@@ -112,7 +114,13 @@ def fill(this: Context, count: int) -> None:
     write_table_in_parts(this, LEDGER, iter([ledger]))
     numbers = vectors(min(count, 512))
     write_table_in_parts(this, EMBEDDINGS, embedded(urls, digests, numbers))
-    write_table_in_parts(this, ROWS, caption_rows(urls))
+    write_table_in_parts(this, IMAGES, iter([nulls(IMAGES, **{KEY: urls, "wit_rows_sha256": digests})]))
+    with ExitStack() as stack:
+        dealer = Dealer(this.store, "file-00000", stack)
+        for rows in caption_rows(urls):
+            dealer.add(rows, np.zeros(rows.num_rows, np.int32))
+        dealer.flush()
+    write_table_in_parts(this, PULLED, iter([dealer.receipts()]), "file-00000")
 
 
 def embedded(urls: pa.Array, digests: pa.Array, numbers: np.ndarray) -> Iterator[pa.Table]:
@@ -132,7 +140,7 @@ def caption_rows(urls: pa.Array) -> Iterator[pa.Table]:
         keys = part.take(which)
         context_of = texts.take(pa.array(random.integers(0, len(texts), len(keys))))
         yield nulls(
-            ROWS,
+            Table("rows", ROW),
             **{KEY: keys, "wit_image_url": keys, "page_title": context_of, "context_page_description": context_of},
             language=pa.array(["de", "en", "fr", "nl", "ru", "zh"][:ROWS_EACH] * len(part)),
             caption_reference_description=context_of,
@@ -179,7 +187,7 @@ def embeddings_of_the_standard_library(this: Context, path: Path) -> Callable[[]
 
 def compare(folder: Path, count: int, rounds: int) -> None:
     """Print the ratios."""
-    this = context(Store(str(folder / "store")), partitions=1)
+    this = context(Store(str(folder / "store")), "made-up.tsv", partitions=1)
     fill(this, count)
     other = folder / "other.gz"
     print(f"{count} images; CPU ms for each, best of {rounds}; bytes for each\n")
@@ -223,7 +231,7 @@ STEPS: tuple[Step, ...] = tuple(
 
 def whole_shard(folder: Path, name: str) -> None:
     """Run one step over a filled store, in this process alone; print what it took as JSON."""
-    this = context(Store(str(folder)), partitions=1)
+    this = context(Store(str(folder)), "made-up.tsv", partitions=1)
     step = next(step for step in STEPS if step.name == name)
     began = time.perf_counter()
     seconds = make(this, step)
