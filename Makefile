@@ -23,7 +23,7 @@ SPARK := pyspark==4.3.0 pillow==13.0.0
 # Airflow and Dask start many processes; without compiled modules each of them takes twice as long to begin.
 unexport PYTHONDONTWRITEBYTECODE
 
-# Most tests wait for processes: two at a time take little more than half as long.
+# Most tests wait for processes, so two run at a time.
 JOBS ?= 2
 
 .DEFAULT_GOAL := help

@@ -1,7 +1,7 @@
 """What tests share: one Dask client, and a store in a temporary folder; and who runs beside whom.
 
-Most tests wait for processes, so ``make test`` runs two at a time. The tests of a file stay together, as
-they share what it made. Those that start an Airflow are one after another, and begin first, as they take longest.
+Most tests wait for processes, so ``make test`` runs two at a time. The tests of a file stay together, as they share
+what it made. Those that start an Airflow are one after another, and begin first, as they take longest.
 """
 
 import shutil

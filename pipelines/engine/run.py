@@ -138,7 +138,7 @@ def run_step(client: Client, context: Context, step: Step, meter: Meter = SILENT
             progress.partition()
         keys = sorted(set(keys) - {receipt.key for receipt in receipts})
         client.subscribe_topic(caller.topic, _listener(progress, metered, logs.named()))
-        # All in one graph, and receipts by the batch: a message for each would take longer than most partitions do.
+        # All in one graph, and receipts by the batch: a message for each costs more than a small partition does.
         futures = client.map(
             partial(_on_worker, context, step, caller),
             keys,

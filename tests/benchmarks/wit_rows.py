@@ -2,8 +2,8 @@
 
 All read the same made-up WIT files in one run. ``zcat | wc -l`` only inflates; DuckDB and Polars parse, and add up the
 bytes of every column, which touches each cell; ``read_wit`` parses, checks and gives types; ``pull_rows`` does all that
-is to be done with the rows: it finds out each image's file, deals the rows out to 200 partitions, keeps those of images
-with a caption, sorts them, and writes them with checksums, over as many workers as there are cores.
+is to be done with the rows: it finds out each image's file, digests the rows, deals them out to 200 partitions (so far
+``deal_out``) and makes one row of each image with a caption, over as many workers as there are cores.
 
 Whether a reader is right is told by the standard library's csv module: rows, bytes and nulls of every column. Polars is
 installed into an environment of its own on first use. Take the ratios, not the figures.

@@ -1,10 +1,18 @@
 """Airflow on this machine: what does not need it to run; the rest is in tests/dags and tests/browser."""
 
 import socket
+import tempfile
 from pathlib import Path
+
+import pytest
 
 from pipelines.demo.airflow import Airflow, _any_port
 from tests.running import ROOT
+
+
+@pytest.fixture(autouse=True)
+def _locks_lie_in_a_folder_of_the_test(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
 
 def test_two_that_start_at_once_take_different_ports(tmp_path: Path) -> None:
