@@ -128,7 +128,7 @@ ROW = pa.schema(
         ("wit_image_url", pa.string()),  # as WIT spells it in this row
         *_wit_fields,
         ("captioned", pa.bool_()),  # whether anything is left of the reference description after a Unicode strip
-        ("row_sha256", pa.binary(32)),  # of all columns before
+        ("row_sha256", pa.binary(32)),  # of all columns but `captioned`
     ]
 )
 """A row of WIT as pull_rows deals it out; see `pipelines.pulled`."""
