@@ -4,6 +4,7 @@ A row is written once. Whoever wants the rows of some images sorts them while re
 costs less than to write, and to keep, a sorted copy of half a gigabyte for each of 200 partitions.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 
@@ -19,7 +20,9 @@ from pipelines.storage.store import Store, Written
 from pipelines.tables import IMAGES, KEY, PULLED, ROW
 
 _HELD_BYTES = 64 << 20  # rows held before they are dealt out: batches of some 300 KB with 200 partitions
-_RANGE_IMAGES = 4096  # images whose rows are sorted at a time: some 25,000 rows of WIT's, 50 MB
+_BATCH_ROWS = 1024  # rows that are read at a time where a partition gets many: 2 MB
+_RANGE_IMAGES = 512  # images whose rows are sorted at a time: some 3,000 rows of WIT's, 7 MB
+_RANGES = 128  # at most: each may be a file that is open; a partition of a release of all of WIT has 64
 _ORDER = (
     *(KEY, "language", "page_url", "hierarchical_section_title", "caption_reference_description", "wit_image_url"),
     "row_sha256",
@@ -69,7 +72,7 @@ class Dealer:
         if not self._held_bytes:
             return
         for partition, rows in deal_out(self._held, self._partitions):
-            self._sink(partition).write_table(rows)
+            self._sink(partition).write_table(rows, max_chunksize=_BATCH_ROWS)
             self._written[partition].rows += rows.num_rows
         self._held, self._partitions, self._held_bytes = [], [], 0
 
@@ -115,13 +118,13 @@ def rows_of(context: Context, key: str, urls: Sequence[str], columns: Sequence[s
         StoreError: the rows are not there.
 
     """
-    range_of = {url: place // _RANGE_IMAGES for place, url in enumerate(urls)}
+    images = max(_RANGE_IMAGES, math.ceil(len(urls) / _RANGES))
+    range_of = {url: place // images for place, url in enumerate(urls)}
     order = [(column, "ascending") for column in _ORDER if column in columns]
     with Spill(pa.schema([ROW.field(name) for name in columns])) as spill:
         for rows in _as_dealt_out(context, key, columns):
             spill.add(rows, [range_of.get(url) for url in rows.column(KEY).to_pylist()])
-        for part in spill.parts():
-            yield part.take(pc.sort_indices(part, order))
+        yield from (part.take(pc.sort_indices(part, order)) for part in spill.parts())
 
 
 def _as_dealt_out(context: Context, key: str, columns: Sequence[str]) -> Iterator[pa.Table]:

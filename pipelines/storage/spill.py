@@ -8,7 +8,7 @@ from typing import Self
 import numpy as np
 import pyarrow as pa
 
-_HELD_BYTES = 64 << 20
+_HELD_BYTES = 16 << 20
 PACKED = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
 """How rows are kept that are read once or twice: with many columns and few rows at a time, half of Parquet's time."""
 
@@ -89,10 +89,13 @@ class Spill:
         """Yield the rows of each part, in the order of their numbers; within a part they stand as they came."""
         held = self._dealt()
         for part in sorted(self._files.keys() | held.keys()):
-            tables = [held.pop(part)] if part in held else []
-            if part in self._files:
-                self._files.pop(part).close()
-                with pa.OSFile(str(self._path(part))) as file, pa.ipc.open_stream(file) as stream:
-                    tables.insert(0, stream.read_all())
-                self._path(part).unlink()
-            yield pa.concat_tables(tables)
+            yield self._whole(part, held)  # which keeps nothing of it
+
+    def _whole(self, part: int, held: dict[int, pa.Table]) -> pa.Table:
+        tables = [held.pop(part)] if part in held else []
+        if part in self._files:
+            self._files.pop(part).close()
+            with pa.OSFile(str(self._path(part))) as file, pa.ipc.open_stream(file) as stream:
+                tables.insert(0, stream.read_all())
+            self._path(part).unlink()
+        return pa.concat_tables(tables)

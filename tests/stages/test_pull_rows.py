@@ -7,11 +7,11 @@ import pyarrow.parquet as pq
 import pytest
 from distributed import Client
 
+from pipelines import pulled
 from pipelines.commons.names import partition_of
 from pipelines.engine.run import run_step
 from pipelines.engine.step import Context
 from pipelines.errors import StageFailed, StoreError
-from pipelines.pulled import _RANGE_IMAGES
 from pipelines.stages.pull_rows import STEPS
 from pipelines.storage.store import Store
 from pipelines.tables import IMAGES
@@ -92,10 +92,12 @@ def test_every_row_is_in_the_partition_of_its_image(client: Client, store: Store
         assert [image["image_url"] for image in found] == sorted(image["image_url"] for image in found)
 
 
+@pytest.mark.parametrize("ranges", [128, 1])
 def test_a_crowded_partition_is_sorted_range_by_range_and_loses_nothing(
-    client: Client, store: Store, tmp_path: Path
+    ranges: int, client: Client, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    count = _RANGE_IMAGES + 500
+    monkeypatch.setattr(pulled, "_RANGES", ranges)  # at most; then they are larger
+    count = pulled._RANGE_IMAGES + 500
     rows = [
         {"image_url": url_of(f"P{number}.jpg"), "language": language, **caption}
         for language, caption in (("nn", {}), ("cy", {CAPTION: "x"}))
