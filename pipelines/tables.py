@@ -117,6 +117,8 @@ PULLED = _table(
     ("path", pa.string()),  # of the rows of one WIT file that fall into the partition, or of that file
     ("rows", pa.int64()),
     ("sha256", pa.string()),  # null for a WIT file that was not read to its end
+    ("facts_path", pa.string()),  # of the facts of the same rows
+    ("facts_sha256", pa.string()),
 )
 """Where the rows of one WIT file went. One table per WIT file."""
 
@@ -127,11 +129,26 @@ ROW = pa.schema(
         (KEY, pa.string()),  # canonical: https, percent-encoded, no query
         ("wit_image_url", pa.string()),  # as WIT spells it in this row
         *_wit_fields,
-        ("captioned", pa.bool_()),  # whether anything is left of the reference description after a Unicode strip
-        ("row_sha256", pa.binary(32)),  # of all columns but `captioned`
     ]
 )
-"""A row of WIT as pull_rows deals it out; see `pipelines.pulled`."""
+"""A row of WIT."""
+
+DEALT_ROW = pa.schema([(KEY, pa.string()), ("cells", pa.binary())])
+"""A row of WIT as pull_rows deals it out, its cells in one piece; see `pipelines.pulled`."""
+
+FACTS = pa.schema(
+    [
+        (KEY, pa.string()),
+        ("name", pa.string()),  # of the file; null where the URL names none
+        ("wit_image_url", pa.string()),
+        ("mime_type", pa.string()),
+        ("original_width", pa.int32()),
+        ("original_height", pa.int32()),
+        ("captioned", pa.bool_()),  # whether anything is left of the reference description after a Unicode strip
+        ("row_sha256", pa.binary(32)),  # of all cells
+    ]
+)
+"""What pull_rows needs to know of a row to select images."""
 
 IMAGES = _table(
     "images",

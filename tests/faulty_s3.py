@@ -36,7 +36,7 @@ class FaultyS3:
         met: faults by kind.
         asked: requests by method.
         refusal: asked for each request, by method and path; returns status and code to refuse it with, or None.
-        chosen: asked for each request; returns the fault that it is to meet, or nothing, which leaves it to chance.
+        chosen: asked for each request; returns the fault that it is to meet, "" for none, None to leave it to chance.
 
     """
 
@@ -45,7 +45,7 @@ class FaultyS3:
         self.met: Counter[str] = Counter()
         self.asked: Counter[str] = Counter()
         self.refusal: Callable[[str, str], tuple[int, str] | None] = lambda method, path: None
-        self.chosen: Callable[[web.Request], str] = lambda request: ""
+        self.chosen: Callable[[web.Request], str | None] = lambda request: None
         self._server = server
         self._random = Random(seed)
         self._ready = threading.Event()
@@ -78,7 +78,9 @@ class FaultyS3:
         self.asked[request.method] += 1
         if refused := self.refusal(request.method, request.raw_path):
             return self._refused(request, *refused)
-        kind = self.chosen(request) or (self._random.choice(KINDS) if self._random.random() < self.share else "")
+        kind = self.chosen(request)
+        if kind is None:
+            kind = self._random.choice(KINDS) if self._random.random() < self.share else ""
         self.met[kind] += bool(kind)
         if kind[:3].isdigit():
             return self._refused(request, int(kind[:3]), kind[4:])

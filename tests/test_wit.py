@@ -4,11 +4,12 @@ import csv
 import gzip
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from pipelines.errors import InputError
 from pipelines.tables import WIT_BOOLEANS, WIT_COLUMNS, WIT_INTEGERS
-from pipelines.wit import _BLOCK, BadRow, read_wit
+from pipelines.wit import _BLOCK, BadRow, read_wit, typed
 from tests.shared import shared
 
 GOOD = {
@@ -39,7 +40,7 @@ def _line(row: dict[str, str]) -> bytes:
 def read(path: str, max_rows: int = 0) -> tuple[list[dict[str, object]], list[BadRow]]:
     rows, bad = [], []
     for batch in read_wit(path, max_rows):
-        rows += batch.rows.to_pylist()
+        rows += pa.table({name: typed(batch.rows.column(name), name) for name in WIT_COLUMNS}).to_pylist()
         bad += batch.bad
     return rows, bad
 

@@ -22,16 +22,20 @@ _URL = re.compile(
     r"(?P<project>[a-z]+)/(?P<wiki>[a-z][a-z0-9_-]*)/(?P<thumb>thumb/)?(?P<folders>[0-9a-f]/[0-9a-f]{2})/(?P<rest>.+)",
     re.IGNORECASE | re.DOTALL,
 )
-_PLAIN = re.compile(
-    UPLOAD
-    + r"/wikipedia/commons/(?P<folders>[0-9a-f]/[0-9a-f]{2})/(?P<name>[A-Z0-9][A-Za-z0-9.-]*(?:_[A-Za-z0-9.-]+)*)"
+PLAIN = (
+    r"://upload\.wikimedia\.org/wikipedia/commons/"
+    r"(?P<folders>[0-9a-f]/[0-9a-f]{2})/(?P<name>[A-Z0-9][A-Za-z0-9.-]*(?:_[A-Za-z0-9.-]+)*)"
 )
-"""Most URLs: spelt as they should be, with a name in which there is nothing to normalise, to encode or to object to."""
+"""Most URLs after http or https: with a name in which there is nothing to normalise, to encode or to object to."""
+
+_PLAIN = re.compile(f"https?{PLAIN}")
 
 _BLANKS = re.compile("[ _\u00a0\u1680\u180e\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+")
 _BIDI = re.compile("[\u200e\u200f\u202a-\u202e]+")
 _ILLEGAL = re.compile("[\x00-\x1f\x7f#<>\\[\\]|{}/\ufffd\ud800-\udfff]|%[0-9A-Fa-f]{2}")
-_LONGEST = 255  # bytes: the width of MediaWiki's page_title and img_name
+LONGEST = 255
+"""Bytes of a file name: the width of MediaWiki's page_title and img_name."""
+
 _ABBREVIATED = (
     160  # bytes: above it, thumbnails are called thumbnail.ext (MediaWiki's abbrvThreshold, as Wikimedia set it)
 )
@@ -109,26 +113,13 @@ def parse_image_url(url: str) -> ImageUrl:
     return ImageUrl(COMMONS, plain) if plain else _parse(url)
 
 
-def canonical_url(url: str) -> tuple[str, str]:
-    """Return the file name and the `original_url` of the file that a media URL names.
-
-    Raises:
-        MalformedUrl: as `parse_image_url`.
-
-    """
-    if plain := _plain_name(url):
-        return plain, url
-    image = _parse(url)
-    return image.name, original_url(image)
-
-
 def _plain_name(url: str) -> str:
-    """Return the file name of a URL that is spelt as it should be, with nothing to decode; empty: it is no such URL."""
+    """Return the file name of a URL with nothing to decode; empty: it is no such URL."""
     plain = _PLAIN.fullmatch(url)
     if plain is None:
         return ""
     name = plain["name"]
-    return name if len(name) <= _LONGEST and plain["folders"] == _folders(name) else ""
+    return name if len(name) <= LONGEST and plain["folders"] == _folders(name) else ""
 
 
 def _parse(url: str) -> ImageUrl:
@@ -170,8 +161,8 @@ def _objection(name: str) -> str:
         return "the file name is empty"
     if illegal := _ILLEGAL.search(name):
         return f"a file name may not hold {illegal.group()!r}"
-    if len(name.encode()) > _LONGEST:
-        return f"the file name is longer than {_LONGEST} bytes"
+    if len(name.encode()) > LONGEST:
+        return f"the file name is longer than {LONGEST} bytes"
     return ""
 
 

@@ -155,7 +155,8 @@ def _work(store: Store, contexts: list[Context], *, unfinished: bool) -> Iterato
     folders: dict[str, int] = {}
     for path, size in store.sizes(WORK).items():
         _, table, *rest = path.split("/")
-        if path.startswith(f"{FILES_FOLDER}/") or (table == PULLED.name and rest and rest[0].endswith(".rows")):
+        dealt_out = table == PULLED.name and rest and rest[0].endswith((".rows", ".facts"))
+        if path.startswith(f"{FILES_FOLDER}/") or dealt_out:
             if path not in wanted:
                 yield Rubbish(path, size, "no table knows this file")
         elif table not in keys:
@@ -191,7 +192,10 @@ def _wanted_files(store: Store, keys: Mapping[str, set[str]]) -> set[str]:
     for path in (table_path(PULLED.name, key) for key in keys[PULLED.name]):
         if store.exists(path):
             with store.open(path) as file:
-                wanted.update(pq.read_table(file, columns=["path"]).column("path").to_pylist())
+                known = pq.read_table(file)
+            for name in known.column_names:  # a version before may have written other columns
+                if name in ("path", "facts_path"):
+                    wanted.update(known.column(name).to_pylist())
     return wanted
 
 

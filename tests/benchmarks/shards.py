@@ -32,11 +32,23 @@ from pipelines.commons.names import file_page_url, original_url
 from pipelines.commons.politeness import LocalLeases
 from pipelines.engine.partition import make_partition
 from pipelines.engine.step import Context, FileStep, Step, release_path, table_path
-from pipelines.pulled import Dealer
+from pipelines.pulled import Dealer, packed
 from pipelines.releases import shards
 from pipelines.stages import embed_images, write_shards
 from pipelines.storage.store import Store
-from pipelines.tables import EMBEDDINGS, FETCHED, IMAGES, KEY, LEDGER, PIXELS, PULLED, ROW, Outcome, Table
+from pipelines.tables import (
+    DEALT_ROW,
+    EMBEDDINGS,
+    FETCHED,
+    IMAGES,
+    KEY,
+    LEDGER,
+    PIXELS,
+    PULLED,
+    WIT_COLUMNS,
+    Outcome,
+    Table,
+)
 from tests.running import peak_memory
 from tests.shared import SHARED
 from tests.stages.making import context, nulls, write_table_in_parts
@@ -116,11 +128,13 @@ def fill(this: Context, count: int) -> None:
     write_table_in_parts(this, EMBEDDINGS, embedded(urls, digests, numbers))
     write_table_in_parts(this, IMAGES, iter([nulls(IMAGES, **{KEY: urls, "wit_rows_sha256": digests})]))
     with ExitStack() as stack:
-        dealer = Dealer(this.store, "file-00000", stack)
-        for rows in caption_rows(urls):
+        dealer = Dealer(this.store, "work/pulled/file-00000.rows", DEALT_ROW, stack)
+        for texts in wit_rows(urls):
+            rows = pa.table({KEY: texts.column(KEY), "cells": packed(texts)})
             dealer.add(rows, np.zeros(rows.num_rows, np.int32))
         dealer.flush()
-    write_table_in_parts(this, PULLED, iter([dealer.receipts()]), "file-00000")
+    receipts = nulls(PULLED, partition=pa.array([0], pa.int32()), path=pa.array([dealer.written[0].path]))
+    write_table_in_parts(this, PULLED, iter([receipts]), "file-00000")
 
 
 def embedded(urls: pa.Array, digests: pa.Array, numbers: np.ndarray) -> Iterator[pa.Table]:
@@ -130,7 +144,7 @@ def embedded(urls: pa.Array, digests: pa.Array, numbers: np.ndarray) -> Iterator
         yield nulls(EMBEDDINGS, **{KEY: part, "embedding": flat, "image_sha256": digests[start : start + len(part)]})
 
 
-def caption_rows(urls: pa.Array) -> Iterator[pa.Table]:
+def wit_rows(urls: pa.Array) -> Iterator[pa.Table]:
     random = np.random.default_rng(2)
     words = [f"wort{number:x}" for number in random.integers(0, 1 << 20, 4000)]
     texts = pa.array([" ".join(words[at] for at in random.integers(0, len(words), 120)) for _ in range(500)])
@@ -140,11 +154,11 @@ def caption_rows(urls: pa.Array) -> Iterator[pa.Table]:
         keys = part.take(which)
         context_of = texts.take(pa.array(random.integers(0, len(texts), len(keys))))
         yield nulls(
-            Table("rows", ROW),
-            **{KEY: keys, "wit_image_url": keys, "page_title": context_of, "context_page_description": context_of},
+            Table("rows", pa.schema([(name, pa.string()) for name in WIT_COLUMNS])),
+            **{KEY: keys, "page_title": context_of, "context_page_description": context_of},
             language=pa.array(["de", "en", "fr", "nl", "ru", "zh"][:ROWS_EACH] * len(part)),
             caption_reference_description=context_of,
-            is_main_image=pa.array([True] * len(keys)),
+            is_main_image=pa.array(["true"] * len(keys)),
         )
 
 

@@ -44,7 +44,7 @@ def proxy(server: tuple[str, FaultyS3]) -> Iterator[FaultyS3]:
     yield proxy
     proxy.share = 0
     proxy.refusal = lambda method, path: None
-    proxy.chosen = lambda request: ""
+    proxy.chosen = lambda request: None
 
 
 @pytest.fixture
@@ -126,6 +126,8 @@ def write_large(store: Store, path: str) -> str:
 @pytest.mark.usefixtures("small_parts")
 def test_an_upload_in_parts_survives_failing_requests(store: Store, proxy: FaultyS3) -> None:
     proxy.share = 0.1
+    # Whose beginning was answered in vain is begun again; housekeeping ends the first one, which nobody knows.
+    proxy.chosen = lambda request: "" if "uploads" in request.query else None
     digests = {name: write_large(store, name) for name in ("a.bin", "b.bin", "c.bin")}
     proxy.share = 0
     assert {name: store.sha256(name) for name in store.files("")} == digests
