@@ -131,7 +131,7 @@ def test_the_bucket_is_found_and_not_made_again(endpoint: str):
 )
 def test_nothing_else_is_allowed(endpoint: str, action: str, arguments: dict[str, object]):
     with pytest.raises(ClientError) as refused:
-        getattr(boto3.client("s3"), action)(**arguments)
+        getattr(boto3.Session().client("s3"), action)(**arguments)
     assert refused.value.response["Error"]["Code"] == "AccessDenied"
 
 
@@ -242,7 +242,7 @@ def test_a_reader_reads_releases_and_nothing_else(made: Made, reader: str):
         store.write_text("releases/latest.json", "{}")
     for action in ("put_object", "delete_object"):
         with pytest.raises(ClientError) as refused:
-            getattr(boto3.client("s3"), action)(Bucket="wit", Key="releases/latest.json")
+            getattr(boto3.Session().client("s3"), action)(Bucket="wit", Key="releases/latest.json")
         assert refused.value.response["Error"]["Code"] == "AccessDenied"
 
 
