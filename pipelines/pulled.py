@@ -27,8 +27,7 @@ _BUFFER = 32 << 10  # bytes that wait for a file: a batch is written in many pie
 _BATCH_ROWS = 1024  # rows that are read at a time where a partition gets many: 2 MB
 _RANGE_IMAGES = 512  # images whose rows are sorted at a time: some 3,000 rows of WIT's, 7 MB
 _RANGES = 128  # at most: each may be a file that is open; a partition of a release of all of WIT has 64
-_END = b"\xff"  # of a cell: a byte that is nowhere in UTF-8, like …
-_NULL = b"\xfe"  # … what stands for an empty cell
+_END = b"\xff"  # of a cell: a byte that is nowhere in UTF-8
 _ORDER = (
     *(KEY, "language", "page_url", "hierarchical_section_title", "caption_reference_description", "wit_image_url"),
     "cells",
@@ -48,7 +47,7 @@ WIT_ROWS = (IMAGES.columns(KEY, "wit_rows_sha256"), PULLED.columns(keys=wit_keys
 def packed(texts: pa.Table) -> pa.ChunkedArray:
     """Return the cells of each row of WIT in one piece of bytes. The texts are valid UTF-8."""
     cells = [texts.column(name).cast(pa.binary()) for name in WIT_COLUMNS]
-    return pc.binary_join_element_wise(*cells, _END, null_handling="replace", null_replacement=_NULL)
+    return pc.binary_join_element_wise(*cells, _END, null_handling="replace", null_replacement=b"")
 
 
 def _unpacked(rows: pa.RecordBatch) -> pa.Table:
@@ -58,7 +57,7 @@ def _unpacked(rows: pa.RecordBatch) -> pa.Table:
     for name in ROW.names[1:]:
         place = WIT_COLUMNS.index(KEY if name == "wit_image_url" else name)
         column = cells.take(pa.array(np.arange(place, len(cells), len(WIT_COLUMNS))))
-        column = pc.if_else(pc.equal(column, _NULL), None, column).cast(pa.string())
+        column = pc.if_else(pc.equal(column, b""), None, column).cast(pa.string())  # in WIT, empty is null
         columns.append(typed(column, name))
     return pa.table(columns, schema=ROW)
 
@@ -183,8 +182,8 @@ def _as_dealt_out(
     options = pa.ipc.IpcReadOptions(included_fields=fields, use_threads=False)
     partition = shard_keys(context).index(key)
     for table in (table_path(PULLED.name, file) for file in wit_keys(context)):
-        with context.store.open(table) as receipts:
-            dealt = pq.ParquetFile(receipts).read(columns=["partition", column], use_threads=False)
+        with context.store.open(table) as written:
+            dealt = pq.ParquetFile(written).read(columns=["partition", column], use_threads=False)
         for path in dealt.filter(pc.equal(dealt.column("partition"), partition)).column(column).to_pylist():
             if not context.store.exists(path):
                 raise StoreError(

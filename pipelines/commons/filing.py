@@ -1,4 +1,4 @@
-"""Where images belong, for many URLs at a time: what `names` says of one, at a third of the time.
+"""Where images belong, for many URLs at a time: what `names` says of one, in half the time.
 
 Most URLs are spelt as they should be, so their names are cut out by Arrow, and what is left for each is one md5.
 """

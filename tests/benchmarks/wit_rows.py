@@ -1,7 +1,7 @@
 """pull_rows beside readers of CSV: ``python -m tests.benchmarks.wit_rows [--rows 400000] [--files 2]``.
 
 All read the same made-up WIT files in one run. ``zcat | wc -l`` only inflates; DuckDB and Polars parse, and add up the
-bytes of every column, which touches each cell; ``read_wit`` parses, checks and gives types; ``pull_rows`` does all that
+bytes of every column, which touches each cell; ``read_wit`` parses and checks; ``pull_rows`` does all that
 is to be done with the rows: it finds out each image's file, digests the rows, deals them out to 200 partitions (so far
 ``deal_out``) and makes one row of each image with a caption, over as many workers as there are cores.
 

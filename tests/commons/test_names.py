@@ -9,11 +9,13 @@ from contextlib import suppress
 from hashlib import md5
 from urllib.parse import quote, unquote
 
+import pyarrow as pa
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from pipelines.commons import names
+from pipelines.commons.filing import filed
 from pipelines.commons.names import ImageUrl, MalformedUrl
 from tests.shared import shared
 
@@ -44,7 +46,8 @@ def test_every_spelling_of_a_url_names_the_same_file(image: ImageUrl, scheme: st
     canonical = names.original_url(image)
     spelled = canonical.replace("https:", scheme) + query
     assert names.original_url(names.parse_image_url(spelled)) == canonical
-    assert names.original_url(image) == canonical
+    found = filed(pa.array([spelled, canonical]), 200)
+    assert (found.names.to_pylist(), found.urls.to_pylist()) == ([image.name] * 2, [canonical] * 2)
 
 
 @given(images)

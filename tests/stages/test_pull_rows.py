@@ -14,7 +14,7 @@ from pipelines.engine.step import Context
 from pipelines.errors import StageFailed, StoreError
 from pipelines.stages.pull_rows import STEPS
 from pipelines.storage.store import Store
-from pipelines.tables import IMAGES
+from pipelines.tables import IMAGES, WIT_COLUMNS
 from tests.stages.making import context, read_rows, read_table, url_of, write_wit
 
 CAPTION = "caption_reference_description"
@@ -49,6 +49,28 @@ def test_an_image_with_a_caption_in_any_row_is_selected_with_all_its_rows(
     }
     assert len(rows) == 4
     assert sorted(read_table(this, IMAGES).column("name").to_pylist()) == ["A.jpg", "B.jpg"]
+
+
+def test_every_cell_is_read_back_as_it_stood(client: Client, store: Store, tmp_path: Path) -> None:
+    texts = {name: f'{name}: \x00 \x1f ÿþ 日本 "quoted"\tin two\nlines \ufffd' for name in WIT_COLUMNS}
+    empty = dict.fromkeys(WIT_COLUMNS, "")
+    typed = {
+        **{"image_url": url_of("A.jpg"), "original_height": "600", "original_width": "0", "is_main_image": "true"},
+        **{"attribution_passes_lang_id": "False", "page_changed_recently": "TRUE"},
+    }
+    rows = [texts | typed, empty | {"image_url": url_of("A.jpg")}]
+    quoted = [{name: '"' + cell.replace('"', '""') + '"' for name, cell in row.items()} for row in rows]
+    this = context(store, write_wit(tmp_path / "a.tsv", *quoted))
+    pull(client, this)
+    expected: list[dict[str, object]] = [
+        {name: cell or None for name, cell in row.items() if name != "image_url"}
+        | {"image_url": url_of("A.jpg"), "wit_image_url": url_of("A.jpg")}
+        for row in rows
+    ]
+    expected[0] |= {"original_height": 600, "original_width": 0, "is_main_image": True}
+    expected[0] |= {"attribution_passes_lang_id": False, "page_changed_recently": True}
+    found = read_rows(this).to_pylist()
+    assert sorted(found, key=lambda row: row["language"] is None) == expected
 
 
 def test_every_spelling_of_a_url_is_the_same_image(client: Client, store: Store, tmp_path: Path) -> None:
