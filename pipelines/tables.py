@@ -327,6 +327,7 @@ MEASUREMENTS = _table(
     # An image, wherever in the release's files its URL stands. Null: does not apply, or the file could not be read.
     (KEY, pa.string()),
     ("selected", pa.bool_()),  # it is among the images selected from WIT; null: neither there nor in the ledger
+    ("partitions_of_url", pa.int32()),  # in which it stands; known only when all were measured
     ("in_its_partition", pa.bool_()),
     ("canonical", pa.bool_()),  # its URL is spelled as its file name demands; null where it names no file
     ("ledger_lines", pa.int32()),

@@ -1,12 +1,14 @@
 """One table of all measurements: what the expectations are held against, and what the report draws from."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import IO
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from pandas.util import hash_array
 
 from pipelines.engine.step import Context, release_path, table_path
 from pipelines.quality.drift import Drift, Summed, compare, sum_up
@@ -15,7 +17,7 @@ from pipelines.quality.partition import measured_paths
 from pipelines.releases import joined, shards
 from pipelines.releases.versions import run_path
 from pipelines.storage.store import Store
-from pipelines.tables import MEASUREMENTS
+from pipelines.tables import KEY, MEASUREMENTS
 
 _FOLDERS = (
     shards.LEDGER_FOLDER,
@@ -55,6 +57,7 @@ def collect(context: Context, keys: Sequence[str]) -> int:
 
     """
     means = _mean_sizes(context, keys)
+    scattered = _scattered(context, keys)
     with (
         context.store.write(measurements_path(context.version)) as written,
         pq.ParquetWriter(pa.PythonFile(written.file, mode="w"), MEASUREMENTS.schema, compression="ZSTD") as sink,
@@ -63,6 +66,7 @@ def collect(context: Context, keys: Sequence[str]) -> int:
             with context.store.open(table_path(MEASUREMENTS.name, key)) as file:
                 for batch in pq.ParquetFile(file, pre_buffer=False).iter_batches():
                     table = _with_size_ratio(pa.Table.from_batches([batch]), means)
+                    table = _with_partitions_of_url(table, scattered)
                     sink.write_table(table)
                     written.rows += table.num_rows
         for table in (*as_tables(_strays(context, keys), ""), *as_tables(_drift(context, keys), "")):
@@ -111,8 +115,40 @@ def _with_size_ratio(table: pa.Table, means: dict[str, float]) -> pa.Table:
         size / means[folder] if size is not None and folder in means else None
         for folder, size in zip(table.column("folder").to_pylist(), table.column("bytes").to_pylist(), strict=True)
     ]
-    place = table.schema.get_field_index("size_ratio")
-    return table.set_column(place, table.schema.field(place), pa.array(ratios, pa.float64()))
+    return _filled(table, "size_ratio", ratios)
+
+
+def _filled(table: pa.Table, name: str, values: Sequence[float | None]) -> pa.Table:
+    place = table.schema.get_field_index(name)
+    return table.set_column(place, table.schema.field(place), pa.array(values, table.schema.field(place).type))
+
+
+def _urls(context: Context, keys: Sequence[str]) -> Iterator[np.ndarray]:
+    """Yield the URLs of each partition's images; each is there once."""
+    for key in keys:
+        with context.store.open(table_path(MEASUREMENTS.name, key)) as file:
+            urls = pq.read_table(file, columns=[KEY]).column(KEY)
+        yield urls.drop_null().to_numpy()
+
+
+def _scattered(context: Context, keys: Sequence[str]) -> Counter[str]:
+    """Return the URLs that stand in several partitions, and in how many.
+
+    They are looked for by hashes of eight bytes, and then looked at: six million URLs and a table of them would take
+    more than a gigabyte.
+    """
+    hashes = np.sort(np.concatenate([hash_array(urls) for urls in _urls(context, keys)]))
+    seen_again = np.unique(hashes[1:][hashes[1:] == hashes[:-1]])
+    counts: Counter[str] = Counter()
+    if len(seen_again):
+        for urls in _urls(context, keys):
+            counts.update(urls[np.isin(hash_array(urls), seen_again)].tolist())
+    return Counter({url: count for url, count in counts.items() if count > 1})
+
+
+def _with_partitions_of_url(table: pa.Table, scattered: Mapping[str, int]) -> pa.Table:
+    urls = table.column(KEY).to_pylist()
+    return _filled(table, "partitions_of_url", [None if url is None else scattered.get(url, 1) for url in urls])
 
 
 def _strays(context: Context, keys: Sequence[str]) -> list[File]:

@@ -1,30 +1,39 @@
 """Runs Great Expectations over the measurements, suite by suite, and turns what it says into a verdict.
 
-Great Expectations gets a project in a temporary folder, which is gone afterwards; each suite sees only the columns that
-it is about. Expectations must be of the kinds that work on whole columns: a million rows take seconds.
+Great Expectations gets a project in a temporary folder, which is gone afterwards. It keeps copies of all the columns
+that it saw, so of a large release it sees those of one expectation at a time. Expectations must be of the kinds that
+work on whole columns: a million rows take seconds.
 """
 
+import copy
 import datetime
+import gc
 import logging
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any, cast
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipelines.engine.step import Context
 from pipelines.quality.collected import open_measurements
 from pipelines.quality.data_docs import clean_results, escaped, write_data_docs
-from pipelines.quality.suites import COLUMN_ARGUMENTS, Suite, SuiteError, parameters, read_suites
+from pipelines.quality.suites import Suite, SuiteError, columns_of, parameters, read_suites
 from pipelines.quality.verdict import EXAMPLES, Judgement, Verdict
 from pipelines.tables import KEY
 
 log = logging.getLogger(__name__)
+
+_MEASUREMENTS = {"batch_parameters": {"dataframe": "measurements"}, "batch_spec": {}, "batch_markers": {}}
+"""What Data Docs say was read, instead of when, and of numbers that tell nobody anything."""
+
+_CELLS = 2_000_000
+"""Rows times expectations that Great Expectations is asked about at a time: it takes some 50 bytes for each."""
 
 _LABELS = ("partition", KEY, "path", "language", "drift_of", "before", "now")
 """What tells a reader which row is meant."""
@@ -56,11 +65,13 @@ def judge(context: Context, data_docs: bool = True) -> Verdict:
 
 def _summary(context: Context) -> tuple[dict[str, int], str]:
     """Return the images by outcome, and the release that this one was compared with."""
+    counted: Counter[str] = Counter()
+    compared = False
     with open_measurements(context.store, context.version) as file:
-        table = pq.read_table(file, columns=["outcome", "drift_of"])
-    counted = pc.value_counts(table.column("outcome").drop_null())
-    outcomes = dict(sorted((str(one["values"]), one["counts"].as_py()) for one in counted))
-    return outcomes, context.base if len(table.column("drift_of").drop_null()) else ""
+        for batch in pq.ParquetFile(file, pre_buffer=False).iter_batches(columns=["outcome", "drift_of"]):
+            counted.update(batch.column("outcome").drop_null().to_pylist())
+            compared = compared or batch.column("drift_of").null_count < len(batch)
+    return dict(sorted(counted.items())), context.base if compared else ""
 
 
 class _Project:
@@ -75,11 +86,12 @@ class _Project:
         self._context = context
         self._folder = folder
         self._parameters = parameters(context.config)
+        with open_measurements(context.store, context.version) as file:
+            self._rows = pq.read_metadata(file).num_rows
+        self._scratch = great_expectations.get_context(mode="ephemeral")  # writes nothing down for each batch
         self._project = great_expectations.get_context(mode="file", project_root_dir=str(folder))
-        self._project.variables.progress_bars = ProgressBarsConfig(globally=False)
-        source = self._project.data_sources.add_pandas("release")
-        asset = source.add_dataframe_asset("measurements")
-        self._batch = asset.add_batch_definition_whole_dataframe(context.version)
+        for project in (self._scratch, self._project):
+            project.variables.progress_bars = ProgressBarsConfig(globally=False)
 
     def judge(self, suite: Suite) -> Iterator[Judgement]:
         """Run one suite; yield a judgement for each of its expectations, in the suite's order.
@@ -88,25 +100,62 @@ class _Project:
             SuiteError: Great Expectations refuses the suite.
 
         """
-        from great_expectations.core import ExpectationSuite, RunIdentifier, ValidationDefinition
+        from great_expectations.core import ExpectationSuite
 
         expectations = [_expectation(suite, one) for one in suite.expectations]
-        checked = self._project.suites.add(ExpectationSuite(suite.name, expectations))
-        validation = self._project.validation_definitions.add(
-            ValidationDefinition(name=suite.name, data=self._batch, suite=checked)
+        self._project.suites.add(ExpectationSuite(suite.name, [copy.copy(one) for one in expectations]))
+        at_a_time = max(1, _CELLS // max(1, self._rows))
+        validated = []
+        for start in range(0, len(expectations), at_a_time):
+            some = suite.expectations[start : start + at_a_time]
+            validated.append(
+                self._batch({column for one in some for column in columns_of(one)}).validate(
+                    ExpectationSuite(suite.name, expectations[start : start + at_a_time]),
+                    expectation_parameters=self._parameters,
+                    result_format={"result_format": "SUMMARY", "partial_unexpected_count": EXAMPLES},
+                )
+            )
+            by_name = {cast(Any, one.expectation_config).meta["name"]: one for one in validated[-1].results}
+            validated[-1].results = [by_name[one["meta"]["name"]] for one in some]  # it gives them in any order
+            for one, result in zip(some, validated[-1].results, strict=True):
+                yield _judgement(suite, one, result, self._examples(_example_rows(result), columns_of(one)))
+        if validated:
+            self._keep(suite, validated)
+
+    def _keep(self, suite: Suite, validated: Sequence[Any]) -> None:
+        """Put the results of a suite's expectations where Data Docs are made from."""
+        from great_expectations.core import ExpectationSuiteValidationResult, RunIdentifier
+        from great_expectations.data_context.types.resource_identifiers import (
+            ExpectationSuiteIdentifier,
+            ValidationResultIdentifier,
         )
-        frame = self._frame(suite.columns())
-        results = validation.run(
-            batch_parameters={"dataframe": frame},
-            expectation_parameters=self._parameters,
-            result_format={"result_format": "SUMMARY", "partial_unexpected_count": EXAMPLES},
-            # The release's day, not the moment: the same release gives the same pages.
-            run_id=RunIdentifier(run_name=self._context.version, run_time=_day(self._context.version)),
-        ).results
-        by_name = {cast(Any, result.expectation_config).meta["name"]: result for result in results}
-        labels = self._labels(results)
-        for expectation in suite.expectations:
-            yield _judgement(suite, expectation, by_name[expectation["meta"]["name"]], frame, labels)
+        from great_expectations.validator.validation_statistics import calc_validation_statistics
+
+        results = [result for one in validated for result in one.results]
+        statistics = calc_validation_statistics(results)._asdict()
+        # The release's day, not the moment: the same release gives the same pages.
+        run = RunIdentifier(run_name=self._context.version, run_time=_day(self._context.version))
+        whole = ExpectationSuiteValidationResult(
+            success=statistics.pop("success"),
+            results=results,
+            suite_name=suite.name,
+            statistics=statistics,
+            meta={**validated[0].meta, "run_id": run, "validation_time": run.run_time, **_MEASUREMENTS},
+            batch_id=validated[0].batch_id,
+        )
+        key = ValidationResultIdentifier(ExpectationSuiteIdentifier(suite.name), run, whole.batch_id)
+        self._project.validation_results_store.store_validation_results(whole, key)
+
+    def _batch(self, columns: Set[str]) -> Any:
+        """Return some columns as Great Expectations reads them.
+
+        They are of a source of their own, because a source keeps what it ever computed, for each row. What went before
+        is in cycles of references, and Python, which does not know how large they are, would let many gather.
+        """
+        gc.collect()
+        source = self._scratch.data_sources.add_or_update_pandas("release")
+        definition = source.add_dataframe_asset("measurements").add_batch_definition_whole_dataframe("all")
+        return definition.get_batch({"dataframe": self._frame(columns)})
 
     def build_data_docs(self) -> Path:
         """Build the site; return its folder."""
@@ -114,30 +163,31 @@ class _Project:
         self._project.build_data_docs()
         return self._folder / "gx/uncommitted/data_docs/local_site"
 
-    def _frame(self, columns: list[str]) -> pd.DataFrame:
+    def _frame(self, columns: Set[str]) -> pd.DataFrame:
         with open_measurements(self._context.store, self._context.version) as file:
-            table = pq.read_table(file, columns=columns)
+            table = pq.read_table(file, columns=sorted(columns))
         # Great Expectations compares 64-bit numbers column by column, and any others one by one.
         wide = [pa.int64() if pa.types.is_integer(field.type) else field.type for field in table.schema]
         table = table.cast(pa.schema([(name, kind) for name, kind in zip(table.column_names, wide, strict=True)]))
-        return cast(pd.DataFrame, table.to_pandas(split_blocks=True, self_destruct=True))
+        # Texts stay as Arrow has them: a Python object for each of six million URLs takes a gigabyte.
+        texts = {pa.string(): pd.StringDtype("pyarrow")}
+        frame = table.to_pandas(split_blocks=True, self_destruct=True, types_mapper=texts.get)
+        return cast(pd.DataFrame, frame)
 
-    def _labels(self, results: list[Any]) -> dict[int, dict[str, Any]]:
-        """Say of each row that serves as an example what it measures."""
-        rows = sorted({row for result in results for row in _example_rows(result)})
-        labels: dict[int, dict[str, Any]] = {}
+    def _examples(self, rows: list[int], columns: list[str]) -> list[dict[str, Any]]:
+        """Return some rows of the measurements: what they say of the columns, and which rows they are."""
+        found: list[dict[str, Any]] = []
         start = 0
         with open_measurements(self._context.store, self._context.version) as file:
             measurements = pq.ParquetFile(file, pre_buffer=False)
             for group in range(measurements.num_row_groups):
                 end = start + measurements.metadata.row_group(group).num_rows
-                here = [row for row in rows if start <= row < end]
+                here = [row - start for row in rows if start <= row < end]
                 if here:
-                    table = measurements.read_row_group(group, columns=list(_LABELS))
-                    found = table.take(pa.array([row - start for row in here])).to_pylist()
-                    labels |= dict(zip(here, found, strict=True))
+                    table = measurements.read_row_group(group, columns=list(dict.fromkeys((*_LABELS, *columns))))
+                    found += table.take(pa.array(here)).to_pylist()
                 start = end
-        return labels
+        return found
 
 
 def _expectation(suite: Suite, written: Mapping[str, Any]) -> Any:
@@ -158,14 +208,13 @@ def _judgement(
     suite: Suite,
     expectation: Mapping[str, Any],
     result: Any,
-    frame: pd.DataFrame,
-    labels: Mapping[int, Mapping[str, Any]],
+    rows: Sequence[Mapping[str, Any]],
 ) -> Judgement:
-    columns = [expectation["kwargs"][key] for key in COLUMN_ARGUMENTS if key in expectation["kwargs"]]
-    examples: list[Mapping[str, Any]] = []
-    for row in _example_rows(result):
-        named = {name: _plain(value) for name, value in labels[row].items() if value not in (None, "")}
-        examples.append(named | {name: _plain(frame[name].iloc[row]) for name in columns if name not in named})
+    columns = columns_of(expectation)
+    examples = []
+    for row in rows:
+        named = {name: _plain(row[name]) for name in _LABELS if row[name] not in (None, "")}
+        examples.append(named | {name: _plain(row[name]) for name in columns if name not in named})
     observed = result.result.get("observed_value")
     if result.exception_info.get("raised_exception", True):  # it has another shape where a metric failed
         observed = f"could not be evaluated: {_exception(result.exception_info)}"

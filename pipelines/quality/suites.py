@@ -40,15 +40,10 @@ class Suite:
     name: str
     expectations: tuple[Mapping[str, Any], ...]
 
-    def columns(self) -> list[str]:
-        """Return the columns of the measurements that the suite is about."""
-        used = {
-            expectation["kwargs"][key]
-            for expectation in self.expectations
-            for key in COLUMN_ARGUMENTS
-            if key in expectation["kwargs"]
-        }
-        return [name for name in MEASUREMENTS.schema.names if name in used]
+
+def columns_of(expectation: Mapping[str, Any]) -> list[str]:
+    """Return the columns of the measurements that an expectation is about, the first one first."""
+    return [expectation["kwargs"][key] for key in COLUMN_ARGUMENTS if key in expectation["kwargs"]]
 
 
 def suites_folder() -> Path:

@@ -57,6 +57,7 @@ def _images(random: np.random.Generator, numbers: np.ndarray) -> pa.Table:
             [f"https://upload.wikimedia.org/wikipedia/commons/a/ab/A_picture_of_something_{n:09d}.jpg" for n in numbers]
         ),
         "selected": pa.array(np.ones(count, bool)),
+        "partitions_of_url": pa.array(np.where(fails(), 2, 1)),
         "in_its_partition": pa.array(~fails()),
         "canonical": pa.array(~fails()),
         "ledger_lines": pa.array(np.where(fails(), 2, 1)),

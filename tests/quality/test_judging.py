@@ -103,3 +103,18 @@ def test_great_expectations_leaves_nothing_behind_and_reports_to_nobody(
     assert judged(release).success
     assert list(scratch.iterdir()) == []
     assert os.environ["GX_ANALYTICS_ENABLED"] == "false"
+
+
+def test_a_large_release_is_judged_a_few_expectations_at_a_time_to_the_same_verdict(
+    release: SmallRelease, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, pages = judge(release.context), quality_pages(release)
+    monkeypatch.setattr("pipelines.quality.judging._CELLS", 1)
+    assert judge(release.context) == whole
+    assert quality_pages(release) == pages
+
+
+def quality_pages(release: SmallRelease) -> dict[str, str]:
+    names = [path.rpartition("/")[2] for path in release.store.files(f"releases/{release.context.version}/quality")]
+    assert len(names) == 1 + 2 * len(SUITES)
+    return {name: release.page(name) for name in names}
