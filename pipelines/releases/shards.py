@@ -7,7 +7,6 @@ header. The same rows give the same bytes: sorted, and compressed by `gzipped`.
 import base64
 import csv
 import gzip
-import io
 import sys
 import zlib
 from collections.abc import Iterator
@@ -32,6 +31,9 @@ LEDGER_FOLDER = "ledger"
 TITLE_AND_CAPTION = "caption_title_and_reference_description"
 CAPTION_COLUMNS = (*WIT_COLUMNS, TITLE_AND_CAPTION, "wit_image_url")
 """WIT's columns, with image_url in its canonical spelling, and two more."""
+
+_QUOTED = r'[\t\n\r"]'
+"""What a cell cannot hold as it is. A carriage return ends a line, too, for Python's reader and others."""
 
 SEPARATOR = " [SEP] "
 """Between title and caption, as in wikimedia/wit_base."""
@@ -85,22 +87,27 @@ def _content(texts: pa.StringArray) -> memoryview:
     return memoryview(content)[ends[0] : ends[1]]
 
 
-def caption_rows(rows: pa.Table) -> bytes:
+def caption_rows(rows: pa.Table) -> memoryview:
     """Return WIT rows in WIT's format, without a header line.
 
     Args:
-        rows: with the columns of `CAPTION_COLUMNS`.
+        rows: with the columns of `CAPTION_COLUMNS`. All text together must stay below 2 GB.
 
     """
-    text = io.StringIO()
-    writer = csv.writer(text, delimiter="\t", quoting=csv.QUOTE_MINIMAL, lineterminator="\n")
-    columns = [_as_text(rows.column(column)) for column in CAPTION_COLUMNS]
-    writer.writerows(zip(*columns, strict=True))
-    return text.getvalue().encode()
+    if not rows.num_rows:
+        return memoryview(b"")
+    lines = pc.binary_join_element_wise(*(_cells(rows.column(name)) for name in CAPTION_COLUMNS), "\t")
+    return _content(pc.binary_join_element_wise(lines, "", "\n"))
 
 
-def _as_text(column: pa.ChunkedArray) -> list[str]:
-    return cast(list[str], pc.fill_null(column.cast(pa.string()), "").to_pylist())
+def _cells(column: pa.ChunkedArray) -> pa.Array:
+    """Return values as they stand between tabs: quoted where they must be, which few are; a null is empty."""
+    texts = pc.fill_null(column.cast(pa.string()), "").combine_chunks()
+    marked = pc.match_substring_regex(texts, _QUOTED)
+    if not pc.any(marked).as_py():
+        return texts
+    doubled = pc.replace_substring(texts.filter(marked), '"', '""')
+    return pc.replace_with_mask(texts, marked, pc.binary_join_element_wise('"', doubled, '"', ""))
 
 
 def title_and_caption(titles: pa.ChunkedArray, captions: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -31,7 +31,7 @@ from pipelines.tables import (
 )
 from pipelines.vision.perceptual_hash import perceptual_hash
 
-_ROWS = 1024  # rows of text in memory at a time: as Python's own they take ten times what they take in Arrow
+_ROWS = 1024  # rows of text in memory at a time: some 2 MB
 _PICTURES = 16  # pictures in memory at a time: what stays in the processor's cache until it is compressed
 
 
@@ -145,6 +145,7 @@ WRITE_PIXELS = FileStep(
 WRITE_CAPTIONS = FileStep(
     writes=CAPTION_FILES,
     run=_write_captions,
+    revision=2,
     reads=(LEDGER.columns(KEY, "outcome"), *WIT_ROWS),
 )
 WRITE_LEDGER = FileStep(

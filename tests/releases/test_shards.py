@@ -21,7 +21,7 @@ from pipelines.storage.store import Store
 from pipelines.tables import WIT_COLUMNS
 
 FLOATS = st.floats(width=32, allow_nan=False, allow_infinity=False)
-TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\r\0"), max_size=40)
+TEXTS = st.text(st.characters(codec="utf-8"), max_size=40)
 
 
 def gzipped_pieces(pieces: list[bytes]) -> bytes:
@@ -72,6 +72,14 @@ def test_captions_read_back_whatever_they_hold(rows: list[dict[str, str]]) -> No
     assert read == [{name: row.get(name, "") for name in shards.CAPTION_COLUMNS} for row in rows]
 
 
+@pytest.mark.parametrize("cell", ["a\rb", "\r", 'a "b"', '"', "a\tb", "a\nb"])
+def test_what_would_end_a_cell_or_a_row_is_quoted(cell: str) -> None:
+    row = dict.fromkeys(shards.CAPTION_COLUMNS, "") | {"page_title": cell}
+    text = shards.caption_rows(pa.Table.from_pylist([row])).tobytes().decode()
+    assert text.count('"') == 2 + 2 * cell.count('"')
+    assert next(csv.reader(io.StringIO(text, newline=""), delimiter="\t")) == list(row.values())
+
+
 def test_booleans_are_written_as_wit_writes_them() -> None:
     row = {name: None for name in shards.CAPTION_COLUMNS} | {"is_main_image": True, "page_changed_recently": False}
     schema = pa.schema(
@@ -80,7 +88,7 @@ def test_booleans_are_written_as_wit_writes_them() -> None:
             for name in shards.CAPTION_COLUMNS
         ]
     )
-    fields = shards.caption_rows(pa.Table.from_pylist([row], schema=schema)).decode().rstrip("\n").split("\t")
+    fields = shards.caption_rows(pa.Table.from_pylist([row], schema=schema)).tobytes().decode().rstrip("\n").split("\t")
     assert [fields[shards.CAPTION_COLUMNS.index(name)] for name in ("is_main_image", "page_changed_recently")] == [
         "true",
         "false",
