@@ -29,7 +29,7 @@ from pipelines.tables import KEY
 
 log = logging.getLogger(__name__)
 
-_MEASUREMENTS = {"batch_parameters": {"dataframe": "measurements"}, "batch_spec": {}, "batch_markers": {}}
+_MEASUREMENTS = {"batch_spec": {"data_asset_name": "measurements"}, "batch_markers": {}}
 """What Data Docs say was read, instead of when, and of numbers that tell nobody anything."""
 
 _CELLS = 2_000_000
