@@ -9,7 +9,7 @@ import pytest
 
 from pipelines.errors import InputError
 from pipelines.tables import WIT_BOOLEANS, WIT_COLUMNS, WIT_INTEGERS
-from pipelines.wit import _BLOCK, BadRow, read_wit, typed
+from pipelines.wit import _AHEAD, _BLOCK, BadRow, _Utf8Stream, read_wit, typed
 from tests.shared import shared
 
 GOOD = {
@@ -131,6 +131,17 @@ def test_characters_that_straddle_chunks_stay_whole(tmp_path: Path) -> None:
         assert (tmp_path / "rows.tsv").stat().st_size > 2 * _BLOCK
         assert [row["context_page_description"] == shift + text for row in rows] == [True] * 3
         assert bad == []
+
+
+def test_a_file_is_not_read_further_ahead_than_rows_are_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipelines.wit._BLOCK", 1 << 14)
+    reads: list[int] = []
+    read = _Utf8Stream.read
+    monkeypatch.setattr(_Utf8Stream, "read", lambda self, size: reads.append(size) or read(self, size))
+    path = wit(tmp_path / "rows.tsv", *[GOOD] * 4000)
+    ahead = [len(reads) - number for number, _ in enumerate(read_wit(path))]
+    assert len(ahead) > 20
+    assert max(ahead) <= _AHEAD + 2
 
 
 def test_a_quote_that_is_never_closed_names_file_line_and_way_out(tmp_path: Path) -> None:
