@@ -108,9 +108,9 @@ _NO_ROWS = pa.schema([(column, pa.string()) for column in WIT_COLUMNS]).empty_ta
 class _Utf8Stream:
     """Bytes in, valid UTF-8 out: a byte that is none becomes a mark by which its row is known to be bad.
 
-    pyarrow's parser must not see such a byte: it fails on the whole file where the row is misshapen besides. It reads in
-    a thread of its own, up to 32 blocks ahead: a quarter of a gigabyte that has left the caches of the CPU when its turn
-    comes. Here it waits until what it has read before was taken; should it need more to go on, it waits in vain for a
+    pyarrow's parser must not see such a byte: it fails on the whole file where the row is misshapen besides. It reads
+    in a thread of its own, up to 32 blocks ahead: a quarter of a gigabyte that has left the caches of the CPU when its
+    turn comes. Here it waits until what it read before was taken; should it need more to go on, it waits in vain for a
     second, and then gets it.
     """
 
