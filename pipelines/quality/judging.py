@@ -108,6 +108,10 @@ class _Project:
         validated = []
         for start in range(0, len(expectations), at_a_time):
             some = suite.expectations[start : start + at_a_time]
+            if at_a_time < len(expectations):
+                # What was computed before is in cycles of references: Python, which does not know how large they are,
+                # would let many gather.
+                gc.collect()
             validated.append(
                 self._batch({column for one in some for column in columns_of(one)}).validate(
                     ExpectationSuite(suite.name, expectations[start : start + at_a_time]),
@@ -149,10 +153,8 @@ class _Project:
     def _batch(self, columns: Set[str]) -> Any:
         """Return some columns as Great Expectations reads them.
 
-        They are of a source of their own, because a source keeps what it ever computed, for each row. What went before
-        is in cycles of references, and Python, which does not know how large they are, would let many gather.
+        They are of a source of their own, because a source keeps what it ever computed, for each row.
         """
-        gc.collect()
         source = self._scratch.data_sources.add_or_update_pandas("release")
         definition = source.add_dataframe_asset("measurements").add_batch_definition_whole_dataframe("all")
         return definition.get_batch({"dataframe": self._frame(columns)})
