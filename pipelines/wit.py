@@ -33,6 +33,7 @@ Larger blocks cost more to parse, as they do not stay in the caches of a CPU.
 """
 
 _AHEAD = 3  # blocks that are read before the rows of the first are given out
+_PATIENCE = 1  # seconds that a reader waits for rows to be taken
 _SHOWN = 200  # characters of a bad row that are kept to recognise it by
 
 
@@ -110,8 +111,7 @@ class _Utf8Stream:
 
     pyarrow's parser must not see such a byte: it fails on the whole file where the row is misshapen besides. It reads
     in a thread of its own, up to 32 blocks ahead: a quarter of a gigabyte that has left the caches of the CPU when its
-    turn comes. Here it waits until what it read before was taken; should it need more to go on, it waits in vain for a
-    second, and then gets it.
+    turn comes. Here it waits until what it read before was taken, though not for ever: it may need more to go on.
     """
 
     def __init__(self, stream: IO[bytes]) -> None:
@@ -122,7 +122,7 @@ class _Utf8Stream:
         self.closed = False
 
     def read(self, size: int = -1) -> bytes:
-        self.taken.acquire(timeout=1)
+        self.taken.acquire(timeout=_PATIENCE)
         if self.closed:
             return b""
         data = self._stream.read(size)
@@ -174,6 +174,7 @@ class _Parser:
         self._record = 2  # number of the next record, the header being the first …
         self._line = 2  # … and the line on which it begins
         self._misshapen: list[tuple[int, int, str]] = []  # record, columns, text: wrong number of columns
+        self._set_aside_characters = 0
         self._mended: list[pa.Table] = []  # rows whose last field had been trimmed away
 
     def parse(self, stream: IO[bytes]) -> Iterator[WitBatch]:
@@ -215,6 +216,10 @@ class _Parser:
 
     def _set_aside(self, row: csv.InvalidRow) -> str:
         self._misshapen.append((row.number, row.actual_columns, row.text))
+        self._set_aside_characters += len(row.text)
+        if self._set_aside_characters >= _BLOCK:  # of a block of nothing else there are no rows to be taken
+            self._set_aside_characters = 0
+            self._stream.taken.release()
         return "skip"
 
     def _batch(self, table: pa.Table) -> WitBatch:

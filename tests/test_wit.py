@@ -2,7 +2,9 @@
 
 import csv
 import gzip
+import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pyarrow as pa
 import pytest
@@ -133,15 +135,40 @@ def test_characters_that_straddle_chunks_stay_whole(tmp_path: Path) -> None:
         assert bad == []
 
 
-def test_a_file_is_not_read_further_ahead_than_rows_are_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipelines.wit._BLOCK", 1 << 14)
-    reads: list[int] = []
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Read small blocks, and note the size of each; an attempt to wait for rows that nobody takes fails."""
+    sizes: list[int] = []
     read = _Utf8Stream.read
-    monkeypatch.setattr(_Utf8Stream, "read", lambda self, size: reads.append(size) or read(self, size))
+
+    def noted(self: _Utf8Stream, size: int) -> bytes:
+        sizes.append(size)
+        return read(self, size)
+
+    class Patient(threading.Semaphore):
+        def acquire(self, blocking: bool = True, timeout: float | None = None) -> bool:
+            assert super().acquire(timeout=20), "waits in vain"
+            return True
+
+    monkeypatch.setattr(_Utf8Stream, "read", noted)
+    monkeypatch.setattr("pipelines.wit.threading", SimpleNamespace(Semaphore=Patient))
+    monkeypatch.setattr("pipelines.wit._BLOCK", 1 << 14)
+    return sizes
+
+
+def test_a_file_is_not_read_further_ahead_than_rows_are_taken(tmp_path: Path, reads: list[int]) -> None:
     path = wit(tmp_path / "rows.tsv", *[GOOD] * 4000)
     ahead = [len(reads) - number for number, _ in enumerate(read_wit(path))]
     assert len(ahead) > 20
     assert max(ahead) <= _AHEAD + 2
+
+
+def test_a_file_without_rows_to_take_is_read_to_its_end_without_waiting(tmp_path: Path, reads: list[int]) -> None:
+    path = Path(wit(tmp_path / "rows.tsv"))
+    path.write_bytes(path.read_bytes() + b"too\tfew\tcolumns\n" * 6000)
+    _, bad = read(str(path))
+    assert len(bad) == 6000
+    assert len(reads) > _AHEAD + 2
 
 
 def test_a_quote_that_is_never_closed_names_file_line_and_way_out(tmp_path: Path) -> None:

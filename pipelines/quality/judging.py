@@ -33,7 +33,7 @@ _MEASUREMENTS = {"batch_spec": {"data_asset_name": "measurements"}, "batch_marke
 """What Data Docs say was read, instead of when, and of numbers that tell nobody anything."""
 
 _CELLS = 2_000_000
-"""Rows times expectations that Great Expectations is asked about at a time: it takes some 50 bytes for each."""
+"""Rows times expectations that Great Expectations is asked about at a time: it takes 50 to 250 bytes for each."""
 
 _LABELS = ("partition", KEY, "path", "language", "drift_of", "before", "now")
 """What tells a reader which row is meant."""
