@@ -11,7 +11,8 @@ import codecs
 import csv as stdlib_csv
 import threading
 import zlib
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import IO, cast
 
@@ -173,9 +174,8 @@ class _Parser:
         self._left = max_rows or None
         self._record = 2  # number of the next record, the header being the first …
         self._line = 2  # … and the line on which it begins
-        self._misshapen: list[tuple[int, int, str]] = []  # record, columns, text: wrong number of columns
+        self._misshapen: deque[tuple[int, int, str]] = deque()  # record, columns, text: wrong number of columns
         self._set_aside_characters = 0
-        self._mended: list[pa.Table] = []  # rows whose last field had been trimmed away
 
     def parse(self, stream: IO[bytes]) -> Iterator[WitBatch]:
         self._stream = _Utf8Stream(stream)
@@ -224,65 +224,76 @@ class _Parser:
 
     def _batch(self, table: pa.Table) -> WitBatch:
         reasons = _reasons(table, self._stream.marked)
-        bad = self._locate(table, reasons)
+        bad, trimmed = self._locate(table, reasons)
         if reasons:
-            table = table.filter(pa.array([row not in reasons for row in range(table.num_rows)]))
-        if self._mended:
-            table, self._mended = pa.concat_tables([table, *self._mended]), []
+            table = _without(table, reasons)
+        if trimmed:
+            mended, still_bad = self._mend(trimmed)
+            table = pa.concat_tables([table, mended])
+            bad = sorted(bad + still_bad, key=lambda row: row.line)
         if self._left is not None:
             table = table.slice(0, self._left)
             self._left -= table.num_rows
         return WitBatch(table, bad)
 
-    def _locate(self, table: pa.Table, reasons: dict[int, str]) -> list[BadRow]:
-        """Name the line of every bad record up to the end of this batch, and move on to the record after it."""
+    def _locate(self, table: pa.Table, reasons: dict[int, str]) -> tuple[list[BadRow], list[tuple[int, str]]]:
+        """Name the line of every bad record up to the end of this batch, and move on to the record after it.
+
+        Returns:
+            The bad ones, and line and text of those that lack one column.
+
+        """
         last = self._record + table.num_rows + len(self._misshapen)
         if not reasons and not (self._misshapen and self._misshapen[0][0] < last):
             self._record += table.num_rows
             self._line += table.num_rows + sum(_count_newlines(column) for column in table.columns)
-            return []
+            return [], []
         newlines = _newlines(table)
-        bad = []
+        bad: list[BadRow] = []
+        trimmed: list[tuple[int, str]] = []
         for row in range(table.num_rows):
-            bad += self._misshapen_here()
+            self._pass_misshapen(bad, trimmed)
             if row in reasons:
                 text = "\t".join((table.column(column)[row].as_py() or "") for column in WIT_COLUMNS)
                 bad.append(BadRow(self._line, reasons[row], _shown(text)))
             self._record += 1
             self._line += 1 + newlines[row]
         if not table.num_rows:
-            bad += self._misshapen_here()
-        return bad
+            self._pass_misshapen(bad, trimmed)
+        return bad, trimmed
 
-    def _misshapen_here(self) -> list[BadRow]:
-        bad = []
+    def _pass_misshapen(self, bad: list[BadRow], trimmed: list[tuple[int, str]]) -> None:
         while self._misshapen and self._misshapen[0][0] <= self._record:
-            _, columns, text = self._misshapen.pop(0)
-            reason: str | None = f"{columns} columns instead of {len(WIT_COLUMNS)}"
+            _, columns, text = self._misshapen.popleft()
             if columns == len(WIT_COLUMNS) - 1:
-                row = _parse_row(text)
-                reason = _reasons(row, self._stream.marked).get(0)
-                if reason is None:
-                    self._mended.append(row)
-            if reason is not None:
-                bad.append(BadRow(self._line, reason, _shown(text)))
+                trimmed.append((self._line, text))
+            else:
+                bad.append(BadRow(self._line, f"{columns} columns instead of {len(WIT_COLUMNS)}", _shown(text)))
             self._record += 1
             self._line += 1 + text.count("\n")
-        return bad
+
+    def _mend(self, trimmed: list[tuple[int, str]]) -> tuple[pa.Table, list[BadRow]]:
+        """Read rows that lack their last field; return them, and those that do not fit even so."""
+        rows = [_fields(text) for _, text in trimmed]
+        table = pa.table([pa.array(column, pa.string()) for column in zip(*rows, strict=True)], schema=_NO_ROWS.schema)
+        reasons = _reasons(table, self._stream.marked)
+        bad = [BadRow(trimmed[row][0], reason, _shown(trimmed[row][1])) for row, reason in reasons.items()]
+        return _without(table, reasons), bad
+
+
+def _without(table: pa.Table, rows: Collection[int]) -> pa.Table:
+    return table.filter(pa.array([row not in rows for row in range(table.num_rows)], pa.bool_()))
 
 
 def _shown(text: str) -> str:
     return text[:_SHOWN].replace(_BAD_BYTE, "\ufffd")
 
 
-def _parse_row(text: str) -> pa.Table:
-    """Read a row that lacks its last field, and perhaps the quote that closes the one before."""
+def _fields(text: str) -> list[str | None]:
+    """Return the fields of a row that lacks the last one, and perhaps the quote that closes the one before."""
     stdlib_csv.field_size_limit(len(text) + 1)
     fields = next(stdlib_csv.reader([text.rstrip("\r\n")], delimiter="\t"))
-    fields += [""] * (len(WIT_COLUMNS) - len(fields))
-    return pa.table({name: [field or None] for name, field in zip(WIT_COLUMNS, fields, strict=True)}).cast(
-        _NO_ROWS.schema
-    )
+    return [field or None for field in fields] + [None] * (len(WIT_COLUMNS) - len(fields))
 
 
 def _count_newlines(column: pa.ChunkedArray) -> int:

@@ -115,6 +115,15 @@ def test_a_row_whose_empty_last_field_was_trimmed_is_read(tmp_path: Path) -> Non
     assert (len(rows), bad) == (2, [])
 
 
+def test_rows_that_were_trimmed_and_do_not_fit_are_named_by_their_lines(tmp_path: Path) -> None:
+    trimmed, wide = _line(GOOD)[:-2] + b"\n", _line(GOOD | {"original_width": "wide"})
+    rows, bad = read(wit(tmp_path / "rows.tsv", trimmed, wide[:-2] + b"\n", trimmed, wide, wide[:-2] + b"\n"))
+    assert len(rows) == 2
+    assert [(row.line, row.reason) for row in bad] == [
+        (line, "original_width: 'wide' is no number") for line in (4, 8, 10)
+    ]
+
+
 def test_a_row_that_lacks_another_field_is_not_taken_for_one(tmp_path: Path) -> None:
     rows, bad = read(wit(tmp_path / "rows.tsv", _line(GOOD).replace(b"600\t", b"")))
     assert (len(rows), len(bad)) == (0, 1)
