@@ -128,6 +128,7 @@ HASH = RowStep(
     reads=(LEDGER.columns(KEY, "image_sha256"), PIXELS.columns("image")),
     slice_rows=512,
     identity=("image_sha256",),
+    revision=2,
 )
 FIND_SIMILAR = PartitionStep(
     writes=SIMILAR, run=_find_similar, reads=(PHASHES.columns(KEY, "phash", keys=shard_keys),), keys=one_key

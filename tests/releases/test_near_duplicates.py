@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from pipelines.releases.near_duplicates import MOST_BITS, near_duplicates, similar_pairs, worth_comparing
+from pipelines.vision.decoding_kinds import Undecodable
 from pipelines.vision.perceptual_hash import perceptual_hash
 from tests.shared import shared
 
@@ -87,5 +88,40 @@ def test_half_of_the_bits_are_set() -> None:
 
 
 def test_what_is_no_picture_is_refused() -> None:
-    with pytest.raises(ValueError, match="cannot be decoded"):
+    with pytest.raises(Undecodable, match="cannot be decoded"):
         perceptual_hash(b"no picture")
+
+
+def drawing(seed: int, under: str = "#0000", dot: str = "#000f") -> bytes:
+    """Draw black lines as an SVG is drawn, on nothing or on a colour; `dot` is in the same place in all."""
+    image = Image.new("RGBA", (300, 220), under)
+    draw = ImageDraw.Draw(image)
+    for points in np.random.default_rng(seed).integers(10, 210, (12, 4)).tolist():
+        draw.line(points, "#000f", 4)
+    draw.ellipse((230, 90, 270, 130), dot)
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return file.getvalue()
+
+
+def apart(one: bytes, other: bytes) -> int:
+    hashes = perceptual_hash(one), perceptual_hash(other)
+    assert None not in hashes
+    return ((hashes[0] or 0) ^ (hashes[1] or 0)).bit_count()
+
+
+def test_different_drawings_on_nothing_are_told_apart() -> None:
+    assert apart(drawing(1), drawing(2)) > 10
+    assert apart(drawing(1, dot="#f00f"), drawing(2, dot="#f00f")) > 10
+
+
+def test_a_drawing_on_nothing_looks_like_the_same_on_white() -> None:
+    opaque = Image.open(io.BytesIO(drawing(1, "#ffff"))).convert("RGB")
+    assert apart(drawing(1), encoded(opaque, "PNG")) <= MOST_BITS
+    assert apart(drawing(1), encoded(opaque)) <= MOST_BITS
+
+
+def test_a_grey_drawing_on_nothing_looks_like_the_same_in_colours() -> None:
+    grey = io.BytesIO()
+    Image.open(io.BytesIO(drawing(1))).convert("LA").save(grey, "PNG")
+    assert apart(drawing(1), grey.getvalue()) <= MOST_BITS
