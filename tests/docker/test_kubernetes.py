@@ -36,6 +36,27 @@ def test_the_deployment_is_prepared_by_the_script_of_the_image():
     assert script[1] in _copied("airflow")
 
 
+@pytest.mark.parametrize(
+    ("component", "probe"),
+    [
+        ("scheduler", "livenessProbe"),
+        ("scheduler", "startupProbe"),
+        ("dagProcessor", "livenessProbe"),
+        ("triggerer", "livenessProbe"),
+    ],
+)
+def test_probes_run_what_our_image_has(component: str, probe: str):
+    """The chart's own run /entrypoint, which only apache/airflow's images have; its log groomers run /clean-logs."""
+    from airflow.cli.cli_parser import get_parser
+
+    command = VALUES[component][probe]["command"]
+    assert command[:3] == ["airflow", "jobs", "check"]
+    check = get_parser().parse_args(command[1:])
+    assert check.local
+    assert check.job_type.lower() == f"{component}job".lower()
+    assert VALUES[component]["logGroomerSidecar"] == {"enabled": False}
+
+
 def test_the_chart_sets_what_our_airflow_cfg_sets_for_login():
     cfg = (ROOT / "airflow.cfg").read_text("utf-8")
     assert f"auth_manager = {VALUES['config']['core']['auth_manager']}" in cfg
