@@ -15,7 +15,7 @@ from pipelines.commons.results import MediaFailure, Unusable
 from pipelines.commons.verdict import FailureKind, Verdict
 
 CONVICTION = 4
-"""So often must the same useless answer come (the same unusable bytes, too many bytes) before it is believed."""
+"""So often must the same useless answer come (the same bytes, too many of them, a vague 429) before it is believed."""
 
 _THROTTLES = 50
 _PRECEDENCE = (FailureKind.TEMPORARY, FailureKind.UNUSABLE, FailureKind.TOO_LARGE, FailureKind.MISSING)
@@ -50,6 +50,7 @@ class Backlog:
         self._fresh: Job | None = None
         self._later: list[tuple[float, int, Job]] = []
         self._order = 0
+        self._silenced = False  # a file got a vague 429, and none was had since
         self.open = 0
         """Files without a result yet: waiting, on their way, or being processed; 0 means that everything is done."""
         self._draw()
@@ -77,19 +78,42 @@ class Backlog:
         """Note that a file has been had."""
         self.open -= 1
 
+    def answered(self) -> None:
+        """Note that the servers have given a file: they do not silence everyone."""
+        self._silenced = False
+
+    def understood(self, job: Job, verdict: Verdict) -> Verdict:
+        """Return what a failure means in the light of the others, for `failed`; first of all, whom a 429 silences.
+
+        Wikimedia's Thumbor counts failures: for a picture that it failed to draw four times within an hour it answers
+        429 without Retry-After and without a word, and only for that one (its plugins' FAILURE_THROTTLING_MAX,
+        https://gerrit.wikimedia.org/g/operations/software/thumbor-plugins). So a vague 429 is the file's own if the
+        file failed there before by itself, or is answered so again after others were had. While nothing is had, at most
+        one counts as such: when several files get it, everyone is meant.
+        """
+        if not verdict.vague:
+            if verdict.kind is not FailureKind.TEMPORARY:
+                self.answered()
+            return verdict
+        nobody_else, self._silenced = not self._silenced, True
+        if nobody_else and (job.passing or job.useless[verdict.detail]):
+            return Verdict(FailureKind.TEMPORARY, "429: for this file alone, having failed too often")
+        return verdict
+
     def failed(self, job: Job, verdict: Verdict, now: float) -> MediaFailure | None:
         """Note a failed request; None: the file will be asked for again, there or elsewhere."""
-        if verdict.throttled:
+        if verdict.vague or verdict.kind is FailureKind.TOO_LARGE:
+            job.useless[verdict.detail] += 1
+        convicted = max(job.useless.values(), default=0) >= CONVICTION
+        if verdict.throttled and not convicted:
             job.throttles += 1
             if job.throttles < _THROTTLES:
-                self._again(job, now + verdict.pause)
+                after = self.backoff(1) if verdict.vague else 0.0  # others go first, and show whether it is this file
+                self._again(job, now + verdict.pause + after)
                 return None
         job.attempts += 1
-        if verdict.kind is FailureKind.TOO_LARGE:
-            job.useless[verdict.detail] += 1
-        elif verdict.kind is FailureKind.TEMPORARY:
+        if verdict.kind is FailureKind.TEMPORARY:
             job.passing = verdict
-        convicted = max(job.useless.values(), default=0) >= CONVICTION
         if verdict.again and job.attempts < self._origin.attempts and not convicted:
             self._again(job, now + self.backoff(job.attempts))
             return None

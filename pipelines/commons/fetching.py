@@ -226,6 +226,7 @@ class Fetching(Generic[T]):
     def _note(self, job: Job, verdict: Verdict) -> bool:
         """Take note of a failed request; says whether the server seems to be in trouble."""
         now = time.monotonic()
+        verdict = self._backlog.understood(job, verdict)
         if verdict.pause:
             log.info("the servers ask for a pause of %.0f s: %s", verdict.pause, verdict.detail)
             self._leases.announce_pause(verdict.pause)
@@ -255,6 +256,7 @@ class Fetching(Generic[T]):
     def _hand_over(self, job: Job, answer: Answer) -> None:
         """Pass on a file that has arrived."""
         self._alive = time.monotonic()
+        self._backlog.answered()
         self._arrived += 1
         self._arrived_bytes += len(answer.data)
         if self._pool is None:

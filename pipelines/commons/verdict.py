@@ -1,8 +1,9 @@
 """What an answer of the media servers means: a pure reading of status, headers and the first bytes.
 
 The servers' own rules decide what is worth asking again. 429 with Retry-After is a throttle that binds every
-connection. 400 (once 429) with "Use thumbnail sizes" or "steps" is not: that width is never served. 404 and 410 are
-final. 403 refuses the user agent, and so everything that would follow. 5xx may pass.
+connection; without, it may be about one file, which only the backlog can tell. 400 (once 429) with "Use thumbnail
+sizes" or "steps" is no throttle: that width is never served. 404 and 410 are final. 403 refuses the user agent, and so
+everything that would follow. 5xx may pass.
 """
 
 import re
@@ -70,6 +71,7 @@ class Verdict:
         again: whether asking again may help.
         pause: seconds for which every connection has to stay silent; 0: none.
         throttled: the server asked for less; it says nothing about the file.
+        vague: the server did not say for how long, so it may have meant this file alone.
 
     """
 
@@ -78,6 +80,7 @@ class Verdict:
     again: bool = False
     pause: float = 0.0
     throttled: bool = False
+    vague: bool = False
 
 
 def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
@@ -116,8 +119,9 @@ def judge(url: str, status: int, headers: Mapping[str, str], body: bytes, strict
     if status in (400, 429) and _UNKNOWN_WIDTH.search(body):
         return Verdict(FailureKind.REFUSED, f"{status}: this thumbnail width is not served")
     if status == 429:
+        vague = wait is None
         pause = _PAUSE_WITHOUT_HEADER if wait is None else wait
-        return Verdict(FailureKind.TEMPORARY, "429: throttled", again=True, pause=pause, throttled=True)
+        return Verdict(FailureKind.TEMPORARY, "429: throttled", True, pause, throttled=True, vague=vague)
     if status in (404, 410):
         return Verdict(FailureKind.MISSING, f"{status}: there is no such file")
     if status == 403 and (strict_403 or _AGENT.search(body)):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.commons.backlog import CONVICTION, Backlog
+from pipelines.commons.backlog import CONVICTION, Backlog, Job
 from pipelines.commons.origin import Origin, origin
 from pipelines.commons.plan import MediaRequest
 from pipelines.commons.results import MediaFailure, Unusable
@@ -18,6 +18,7 @@ PASSING = Verdict(FailureKind.TEMPORARY, "500: it happens", again=True)
 MISSING = Verdict(FailureKind.MISSING, "404: there is no such file")
 WIDTH = Verdict(FailureKind.REFUSED, "400: this thumbnail width is not served")
 THROTTLED = Verdict(FailureKind.TEMPORARY, "429: throttled", again=True, pause=3.0, throttled=True)
+VAGUE = replace(THROTTLED, vague=True)
 
 
 def an_origin(**changes: object) -> Origin:
@@ -34,7 +35,7 @@ def drain(backlog: Backlog, verdicts: list[Verdict]) -> tuple[MediaFailure | Non
     """Answer one file's requests with these verdicts, the last one for ever; return its end, and when it was asked."""
     now, asked = 0.0, []
     while (delay := backlog.delay(now)) is not None:
-        now += delay
+        now += delay + 1e-9  # or rounding could make it too early
         job = backlog.next(now)
         assert job is not None
         asked.append(now)
@@ -94,6 +95,74 @@ def test_throttling_costs_no_attempt_but_has_an_end() -> None:
     assert failure is not None
     assert failure.kind is FailureKind.TEMPORARY
     assert len(asked) < 100
+
+
+def take(backlog: Backlog, now: float) -> Job:
+    job = backlog.next(now)
+    assert job is not None
+    return job
+
+
+def told(backlog: Backlog, job: Job, verdict: Verdict, now: float = 0.0) -> float:
+    """Answer a request; return the pause for everyone that comes of it."""
+    understood = backlog.understood(job, verdict)
+    backlog.failed(job, understood, now)
+    return understood.pause
+
+
+def test_a_429_for_a_file_that_failed_by_itself_is_its_own_and_sends_to_the_original() -> None:
+    backlog = a_backlog("A.jpg")
+    job = take(backlog, 0.0)
+    assert told(backlog, job, PASSING) == 0
+    assert take(backlog, 100.0) is job
+    assert told(backlog, job, VAGUE, 100.0) == 0
+    assert take(backlog, 100.0) is job
+    assert job.choice.is_original
+    assert told(backlog, job, VAGUE, 100.0) > 0, "there it has not failed yet"
+
+
+def test_a_429_out_of_the_blue_is_the_file_s_own_once_others_were_had() -> None:
+    backlog = a_backlog("A.jpg", "B.jpg")
+    first = take(backlog, 0.0)
+    assert told(backlog, first, VAGUE) == VAGUE.pause
+    assert take(backlog, VAGUE.pause).request.name == "B.jpg", "others go first, to show whether it is the file"
+    backlog.answered()
+    assert take(backlog, 100.0) is first
+    assert told(backlog, first, VAGUE, 100.0) == 0
+    assert take(backlog, 100.0).choice.is_original
+
+
+def test_a_429_that_says_for_how_long_is_never_the_file_s_own() -> None:
+    backlog = a_backlog("A.jpg")
+    job = take(backlog, 0.0)
+    told(backlog, job, PASSING)
+    for at in range(1, 10):
+        backlog.answered()
+        assert take(backlog, at * 100.0) is job
+        assert told(backlog, job, THROTTLED, at * 100.0) == THROTTLED.pause
+    assert not job.choice.is_original
+
+
+@given(st.lists(st.sampled_from([PASSING, VAGUE]), max_size=300), st.integers(1, 6))
+def test_while_nothing_is_had_all_vague_429s_but_one_silence_everyone(answers: list[Verdict], files: int) -> None:
+    backlog = a_backlog(*(f"F{number}.jpg" for number in range(files)), attempts=6)
+    now, pauses = 0.0, []
+    for verdict in answers:
+        if (delay := backlog.delay(now)) is None:
+            break
+        now += delay + 1e-9  # or rounding could make it too early
+        pause = told(backlog, take(backlog, now), verdict, now)
+        if verdict is VAGUE:
+            pauses.append(pause)
+    assert pauses.count(0.0) <= 1
+
+
+def test_a_file_alone_that_gets_nothing_but_vague_429s_stays_pending_soon() -> None:
+    failure, asked, still_open = drain(a_backlog("A.jpg", attempts=100), [VAGUE])
+    assert failure is not None
+    assert (failure.kind, len(asked), still_open) == (FailureKind.TEMPORARY, 2 * CONVICTION, 0)
+    waits = [b - a for a, b in pairwise(asked[:CONVICTION])]
+    assert min(waits) > VAGUE.pause
 
 
 def test_unusable_bytes_are_final_only_when_they_stay_the_same() -> None:
@@ -170,7 +239,7 @@ def test_requests_are_drawn_only_as_they_are_needed() -> None:
     assert drawn == ["A.jpg", "B.jpg"]
 
 
-events = st.sampled_from(["done", "missing", "passing", "throttled", "width", "unusable", "same", "put back"])
+events = st.sampled_from(["done", "missing", "passing", "throttled", "vague", "width", "unusable", "same", "put back"])
 
 
 @given(st.lists(events, max_size=300), st.integers(0, 12), st.integers(1, 4))
@@ -181,12 +250,13 @@ def test_whatever_happens_every_file_ends_exactly_once(script: list[str], files:
     ended: list[str] = []
     now, steps = 0.0, iter(script)
     while (delay := backlog.delay(now)) is not None:
-        now += delay
+        now += delay + 1e-9  # or rounding could make it too early
         job = backlog.next(now)
         assert job is not None
         event = next(steps, "passing")
         failure: MediaFailure | None = None
         if event == "done":
+            backlog.answered()
             backlog.done()
             ended.append(job.request.name)
             continue
@@ -195,8 +265,8 @@ def test_whatever_happens_every_file_ends_exactly_once(script: list[str], files:
         elif event in ("unusable", "same"):
             failure = backlog.unusable(job, Unusable("s" if event == "same" else f"{now}", "bad"), now)
         else:
-            verdict = {"missing": MISSING, "passing": PASSING, "throttled": THROTTLED, "width": WIDTH}[event]
-            failure = backlog.failed(job, verdict, now)
+            verdicts = {"missing": MISSING, "passing": PASSING, "throttled": THROTTLED, "vague": VAGUE, "width": WIDTH}
+            failure = backlog.failed(job, backlog.understood(job, verdicts[event]), now)
         if failure:
             ended.append(job.request.name)
     assert sorted(ended) == sorted(names)

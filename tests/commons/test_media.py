@@ -23,6 +23,7 @@ from pipelines.commons.media import (
     fetch_all,
 )
 from pipelines.commons.politeness import Allowance, LocalLeases
+from pipelines.commons.traffic import THROTTLES
 from tests.commons.faults import Faulty
 from tests.commons.server import Server, serving, trickle
 
@@ -164,6 +165,59 @@ def test_retry_after_silences_every_connection() -> None:
     during = [at for at in begun if throttled[0] + 0.05 < at < throttled[0] + 1.0]
     assert during == []
     assert len(begun) == 41, "the throttled file was asked for again, and had"
+
+
+class Enough(Exception):
+    """Ends a run."""
+
+
+class Hasty(LocalLeases):
+    """Notes the pauses that are asked for, and keeps none; ten are enough."""
+
+    def __init__(self, connections: int) -> None:
+        super().__init__(connections)
+        self.pauses: list[float] = []
+
+    def announce_pause(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+        if len(self.pauses) == 10:
+            raise Enough
+
+
+def test_a_picture_that_the_servers_cannot_draw_silences_nobody() -> None:
+    """As Wikimedia's Thumbor does: after four failures, 429 without Retry-After, for this one picture."""
+    failing = thumbnail("Failing.jpg")
+
+    async def answer(request: web.Request) -> web.Response:
+        if request.raw_path != failing:
+            return web.Response(body=jpeg(request.raw_path))
+        return web.Response(status=500 if server.log.paths.count(failing) <= 4 else 429)
+
+    leases = Hasty(2)
+    requests = [request_for(f"F{number}.jpg") for number in range(40)]
+    requests.insert(5, request_for("Failing.jpg"))
+    with serving(answer) as server:
+        results = dict(fetch_all(requests, server.origin(), leases, checked))
+    had = {request.name: r.response.is_original for request, r in results.items() if isinstance(r, Fetched)}
+    assert had == {request.name: request.name == "Failing.jpg" for request in requests}
+    assert server.log.paths.count(failing) == 5
+    assert leases.pauses == []
+    assert leases.traffic.so_far().get(THROTTLES) is None
+
+
+def test_a_throttle_of_everyone_pauses_everyone_although_it_does_not_say_for_how_long() -> None:
+    """The servers fail before, so that files have failed by themselves when the throttle comes."""
+    trouble = 20
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(status=500 if len(server.log.requests) <= trouble else 429)
+
+    leases = Hasty(2)
+    with serving(answer) as server, pytest.raises(Enough):
+        list(fetch_all([request_for(f"F{n}.jpg") for n in range(20)], server.origin(), leases, checked))
+    assert min(leases.pauses) >= 10
+    on_their_way = 2
+    assert len(server.log.requests) <= trouble + 1 + len(leases.pauses) + on_their_way
 
 
 def test_a_refused_user_agent_stops_the_run() -> None:

@@ -42,10 +42,11 @@ def test_a_width_that_is_not_served_is_no_throttle(status: int, words: bytes) ->
 def test_a_throttle_binds_every_connection_for_as_long_as_it_says() -> None:
     verdict = judge(URL, 429, {"Retry-After": "17"}, b"slow down")
     assert verdict is not None
-    assert (verdict.again, verdict.pause, verdict.throttled) == (True, 17, True)
+    assert (verdict.again, verdict.pause, verdict.throttled, verdict.vague) == (True, 17, True, False)
     silent = judge(URL, 429, {}, b"slow down")
     assert silent is not None
     assert silent.pause > 0
+    assert silent.vague
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504, 408])
