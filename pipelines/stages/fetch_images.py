@@ -28,13 +28,15 @@ from pipelines.vision.pictures import Picture, Undecodable, UnsupportedType, rel
 PICTURE_TYPES = frozenset({"image/jpeg", "image/png", "image/gif", "image/tiff", "image/webp", "image/svg+xml"})
 """What WIT's own filter let through: other files on Commons (video, audio, documents) are no pictures."""
 
-_OUTCOMES = {
+OUTCOME_OF = {
     FailureKind.MISSING: Outcome.MISSING,
+    FailureKind.UNSUPPORTED: Outcome.UNSUPPORTED_TYPE,
     FailureKind.TOO_LARGE: Outcome.UNDECODABLE,
     FailureKind.UNUSABLE: Outcome.UNDECODABLE,
     FailureKind.REFUSED: Outcome.FETCH_FAILED,
     FailureKind.TEMPORARY: Outcome.FETCH_FAILED,
 }
+"""What becomes of an image whose file could not be had."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,7 @@ def _fetch(task: Task, rows: pa.Table) -> pa.Table:
 
     for request, result in fetch_all(requests, origin, task.leases("media"), process):
         if isinstance(result, MediaFailure):
-            results[request.image_url] = {"status": _OUTCOMES[result.kind], "detail": result.detail}
+            results[request.image_url] = {"status": OUTCOME_OF[result.kind], "detail": result.detail}
         else:
             results[request.image_url] = _fetched(result.response, origin.media_url) | _made(result.value)
     made = [{KEY: url, **_source(image), **results[url]} for url, image in images.items()]

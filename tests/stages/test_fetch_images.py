@@ -10,9 +10,10 @@ import pytest
 from aiohttp import web
 from distributed import Client
 
+from pipelines.commons.media import FailureKind
 from pipelines.engine.run import Summary, run_step
 from pipelines.engine.step import Context
-from pipelines.stages.fetch_images import FETCH
+from pipelines.stages.fetch_images import FETCH, OUTCOME_OF
 from pipelines.tables import FETCHED, Outcome
 from tests.commons.faults import Faulty, huge_png
 from tests.commons.server import Answer, Server, serving
@@ -32,6 +33,7 @@ OUTCOMES = {
     "Gone.jpg": Outcome.MISSING,
     "Deleted.jpg": Outcome.MISSING,
     "Film.webm": Outcome.UNSUPPORTED_TYPE,
+    "Paper.pdf": Outcome.UNSUPPORTED_TYPE,
     "Failing.jpg": Outcome.FETCH_FAILED,
 }
 SAID: dict[str, dict[str, Any]] = {
@@ -39,6 +41,7 @@ SAID: dict[str, dict[str, Any]] = {
     "Huge.png": {"mime": "image/png"},
     "Deleted.jpg": {"exists": False},
     "Film.webm": {"mime": "video/webm"},
+    "Paper.pdf": {"mime": None},
 }
 """What Commons says of the files, where it is not what it says of a narrow JPEG."""
 
@@ -86,6 +89,10 @@ def test_every_file_has_its_outcome_and_nothing_is_written_but_the_table(
     tables = ("images", "descriptions", "pixels")
     written = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
     assert written == {f"work/{table}/part-{n:05d}.parquet" for table in tables for n in range(PARTITIONS)}
+
+
+def test_whatever_is_wrong_with_a_file_has_its_outcome() -> None:
+    assert OUTCOME_OF.keys() == set(FailureKind)
 
 
 def test_what_is_pending_is_tried_again_by_the_next_run_and_nothing_else(client: Client, tmp_path: Path) -> None:
