@@ -209,10 +209,9 @@ def test_login_is_required():
 
 
 def test_secrets_of_inputs_reach_just_those_who_read_inputs():
-    readers = {name for name, service in services(BASE).items() if "env_file" in service}
-    assert readers == {"airflow-scheduler", "dask-worker"}
-    for name in readers:
-        assert services(BASE)[name]["env_file"] == [{"path": "./inputs.env", "required": False}]
+    given = {name: services(path)[name]["env_file"] for path, name in SERVICES if "env_file" in services(path)[name]}
+    assert given.keys() == {"airflow-scheduler", "dask-worker", "dask-gpu-worker"}
+    assert all(files == [{"path": "./inputs.env", "required": False}] for files in given.values())
     assert "inputs.env" in (DOCKER / ".gitignore").read_text("utf-8").splitlines()
 
 
@@ -260,6 +259,14 @@ def test_services_have_limits_and_gain_no_privileges(path: Path, name: str):
     assert service["security_opt"] == ["no-new-privileges:true"]
     if "build" in service:
         assert service["cap_drop"] == ["ALL"]
+
+
+def test_a_gpu_worker_has_what_the_others_have():
+    """Dask gives it partitions of every step, not of those alone that ask for a GPU."""
+    (gpu,) = services(DOCKER / "compose.gpu.yaml").values()
+    worker = services(BASE)["dask-worker"]
+    for key in ("environment", "env_file", "volumes"):
+        assert gpu[key] == worker[key]
 
 
 def test_gpu_workers_offer_what_the_engine_asks_for():

@@ -57,6 +57,13 @@ def test_probes_run_what_our_image_has(component: str, probe: str):
     assert VALUES[component]["logGroomerSidecar"] == {"enabled": False}
 
 
+def test_secrets_of_inputs_reach_those_who_read_inputs():
+    optional = {"secretRef": {"name": "wit-inputs", "optional": True}}
+    assert optional in yaml.safe_load(VALUES["extraEnvFrom"])
+    for workers in (CLUSTER["spec"]["worker"], GPU["spec"]["worker"]):
+        assert all(optional in container["envFrom"] for container in workers["spec"]["containers"])
+
+
 def test_the_chart_sets_what_our_airflow_cfg_sets_for_login():
     cfg = (ROOT / "airflow.cfg").read_text("utf-8")
     assert f"auth_manager = {VALUES['config']['core']['auth_manager']}" in cfg
