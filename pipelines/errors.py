@@ -5,6 +5,7 @@
     ├── InputError          a WIT file cannot be used                       (names the file)
     ├── InputUnreachable    a WIT file's server does not answer now         (names the file)
     ├── StoreError          the store cannot be read or written             (names the path)
+    │   └── NotThere        it can be, and has no such file                 (names the path)
     ├── StoreLocked         another run makes a release in the store        (names the run)
     ├── ReleaseError        a release is not in the state that was needed   (names the version)
     ├── StageFailed         a partition of a stage failed                   (names stage and partition)
@@ -32,6 +33,10 @@ class InputUnreachable(WitReleaseError):
 
 class StoreError(WitReleaseError):
     """The store cannot be read or written, or a file in it is not what it should be."""
+
+
+class NotThere(StoreError):
+    """The store has no such file; what it could not be asked is another error."""
 
 
 class StoreLocked(WitReleaseError):

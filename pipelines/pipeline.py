@@ -17,6 +17,7 @@ from pipelines.engine.meter import SILENT, Meter, Under
 from pipelines.engine.partition import is_done
 from pipelines.engine.run import Summary, chunk_size, run_step
 from pipelines.engine.step import Context, Step, shard_keys, shard_name
+from pipelines.engine.travelling import travelling
 from pipelines.releases.versions import (
     begin,
     check_writable,
@@ -84,7 +85,8 @@ class Run:
 
 
 def _add_up(function: Callable[[Context, str], int], context: Context, keys: Sequence[str]) -> int:
-    return sum(function(context, key) for key in keys)
+    with travelling():
+        return sum(function(context, key) for key in keys)
 
 
 def _unfinished(names: tuple[str, ...], context: Context, key: str) -> int:

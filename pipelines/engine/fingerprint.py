@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipelines.engine.step import Context, Step, table_path
-from pipelines.errors import StoreError
+from pipelines.errors import NotThere, StoreError
 from pipelines.storage.store import Store
 
 _METADATA = b"wit_release"
@@ -65,10 +65,9 @@ def read_made(store: Store, path: str) -> Made | None:
 
     """
     try:
-        identity = store.identity(path)
-    except StoreError:
+        return _read_made(store, path, tuple(store.identity(path).values()))
+    except NotThere:
         return None
-    return _read_made(store, path, tuple(identity.values()))
 
 
 @functools.lru_cache(maxsize=4096)
@@ -100,7 +99,7 @@ def fingerprint(context: Context, step: Step, key: str, recipe: str) -> str:
     """Return the digest of everything that a partition of a step's table depends on.
 
     Raises:
-        StoreError: an input is not there.
+        NotThere: an input.
 
     """
     inputs: dict[str, dict[str, str]] = {}
@@ -109,7 +108,7 @@ def fingerprint(context: Context, step: Step, key: str, recipe: str) -> str:
             path = table_path(reads.table.name, input_key)
             made = read_made(context.store, path)
             if made is None:
-                raise StoreError(f"{step.name} needs {context.store.locate(path)}: run the stage that makes it first")
+                raise NotThere(f"{step.name} needs {context.store.locate(path)}: run the stage that makes it first")
             columns = [column for column in reads.columns if column not in reads.table.payload]
             inputs[path] = {column: made.digests[column] for column in columns}
     return _digest({"recipe": recipe, "inputs": inputs})

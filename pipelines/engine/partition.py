@@ -27,7 +27,7 @@ from pipelines.engine.step import (
     table_path,
 )
 from pipelines.engine.writer import open_writer
-from pipelines.errors import StoreError
+from pipelines.errors import NotThere
 from pipelines.storage.store import Store
 from pipelines.tables import KEY
 
@@ -115,7 +115,7 @@ def is_done(context: Context, step: Step, key: str) -> bool:
     made = read_made(context.store, table_path(step.name, key))
     try:
         return made is not None and _is_done(context, step, key, made)
-    except StoreError:  # an input is not there
+    except NotThere:  # an input
         return False
 
 

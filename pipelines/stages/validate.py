@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from pipelines.engine.step import Context, PartitionStep, Task, release_path, shard_keys
-from pipelines.errors import StoreError, ValidationFailed
+from pipelines.errors import NotThere, ValidationFailed
 from pipelines.pipeline import Run
 from pipelines.quality.collected import collect
 from pipelines.quality.data_docs import INDEX
@@ -31,8 +31,8 @@ def _identities(context: Context, key: str) -> Mapping[str, Any]:
     for path in measured_paths(key):
         try:
             files[path] = context.store.identity(release_path(context.version, path))
-        except StoreError:
-            files[path] = None  # it is not there: a measurement in its own right
+        except NotThere:
+            files[path] = None  # a measurement in its own right
     return {"files": files, "takedowns": sorted(read_takedowns(context.store))}
 
 

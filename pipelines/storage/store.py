@@ -22,7 +22,7 @@ from typing import IO, Any, cast
 
 import fsspec
 
-from pipelines.errors import StoreError
+from pipelines.errors import NotThere, StoreError
 from pipelines.storage import object_store
 from pipelines.storage.refusals import explained
 
@@ -139,14 +139,14 @@ class Store:
         """Return what tells this version of a file from another without reading it: size, and time or entity tag.
 
         Raises:
-            StoreError: the file is not there.
+            NotThere: as it says.
 
         """
         try:
             with self._explained():
                 return identity_of(self._fs.info(self._full(path)))
         except FileNotFoundError:
-            raise StoreError(f"{self.locate(path)} is not there") from None
+            raise NotThere(f"{self.locate(path)} is not there") from None
 
     def size(self, path: str) -> int:
         """Return a file's size in bytes."""
@@ -157,7 +157,7 @@ class Store:
         """Open a file for reading.
 
         Raises:
-            StoreError: the file is not there.
+            NotThere: as it says.
 
         """
         full = self._full(path)
@@ -165,7 +165,7 @@ class Store:
             with self._explained():
                 file = self._fs.open(full, "rb")
         except FileNotFoundError:
-            raise StoreError(f"{self.locate(path)} is not there") from None
+            raise NotThere(f"{self.locate(path)} is not there") from None
         return cast(IO[bytes], file if self.local else object_store.ExplainedFile(file, self._explained))
 
     def read_json(self, path: str) -> Any:
@@ -200,7 +200,8 @@ class Store:
         """Return path and size in bytes of all files below a folder, sorted; none where the folder is not there."""
         self._fs.invalidate_cache()
         try:
-            found = self._fs.find(self._full(folder), detail=True)
+            with self._explained():
+                found = self._fs.find(self._full(folder), detail=True)
         except FileNotFoundError:
             return {}
         return {path[len(self._root) + 1 :]: int(found[path]["size"]) for path in sorted(found)}
@@ -309,7 +310,7 @@ class Store:
             finally:
                 temporary.unlink(missing_ok=True)
         except FileNotFoundError as error:
-            raise StoreError(f"{self.locate(source)} is not there") from error
+            raise NotThere(f"{self.locate(source)} is not there") from error
         except OSError as error:
             raise StoreError(f"cannot write {self.locate(target)}: {error}") from error
 

@@ -14,14 +14,23 @@ from random import Random
 import pytest
 import s3fs
 from aiohttp import web
+from distributed import Client
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.s3.models import s3_backends
 
-from pipelines.errors import StoreError, StoreLocked
+from pipelines.commons.politeness import LocalLeases
+from pipelines.engine.fingerprint import read_made
+from pipelines.engine.partition import is_done, make_partition, standing
+from pipelines.engine.step import Context, Step
+from pipelines.errors import NotThere, StoreError, StoreLocked
+from pipelines.pipeline import Run
+from pipelines.removals.purge import pictures_held, purge_pictures
+from pipelines.stages.validate import MEASURE
 from pipelines.storage import lock, object_store
 from pipelines.storage.lock import held
 from pipelines.storage.refusals import ClockIsWrong, CredentialsExpired, StoreRefused, StoreUnreachable
 from pipelines.storage.store import Store
+from tests.engine import steps
 from tests.faulty_s3 import KINDS, FaultyS3, faulty_s3
 from tests.running import ROOT
 from tests.s3 import s3_server_within
@@ -239,6 +248,7 @@ def test_every_operation_says_why_it_was_refused(
             "read_text": lambda: store.read_text("a.txt"),
             "read_json": lambda: store.read_json("a.txt"),
             "files": lambda: store.files(""),
+            "sizes": lambda: store.sizes("releases"),
             "folders": lambda: store.folders("releases"),
             "write": lambda: store.write_text("b.txt", "text"),
             "swap": lambda: store.swap_text("c.txt", None, "text"),
@@ -250,6 +260,38 @@ def test_every_operation_says_why_it_was_refused(
         assert isinstance(error, expected[0]), name
         assert str(error).startswith(store.url), name
         assert re.search(expected[1], str(error)), name
+
+
+def make(context: Context, step: Step) -> None:
+    make_partition(context, step, "part-00000", lambda rows: None, lambda kind: LocalLeases(1))
+
+
+def test_a_table_that_may_not_be_asked_for_is_not_taken_for_one_that_was_never_made(
+    store: Store, proxy: FaultyS3, client: Client
+) -> None:
+    context = steps.context(store)
+    with pytest.raises(NotThere, match=r"squares needs .*: run the stage that makes it first"):
+        make(context, steps.SQUARE)
+    steps.reset(4)
+    make(context, steps.MAKE_NUMBERS)
+    make(context, steps.SQUARE)
+    steps.calls.clear()
+    proxy.refusal = lambda method, path: (400, "ExpiredToken")
+    operations = {
+        "read_made": lambda: read_made(store, "work/numbers/part-00000.parquet"),
+        "is_done": lambda: is_done(context, steps.SQUARE, "part-00000"),
+        "standing": lambda: standing(context, steps.SQUARE, "part-00000"),
+        "make_partition": lambda: make(context, steps.SQUARE),
+        "what validate measures": lambda: MEASURE.depends and MEASURE.depends(context, "part-00000"),
+        "pictures_held": lambda: pictures_held(store, "part-00000", {"https://…"}),
+        "each_shard": lambda: Run(context, client).each_shard(purge_pictures),
+    }
+    told = {name: type(refused(operation)) for name, operation in operations.items()}
+    assert told == dict.fromkeys(operations, CredentialsExpired)
+    # The input can be read, and what was made of it cannot: it is not made again.
+    proxy.refusal = lambda method, path: None if "/work/numbers/" in path else (400, "ExpiredToken")
+    assert type(refused(lambda: make(context, steps.SQUARE))) is CredentialsExpired
+    assert steps.calls == []
 
 
 def refused(operation: Callable[[], object]) -> Exception | None:
