@@ -78,6 +78,9 @@ def _take_down(store: Any, names: list[str], options: argparse.Namespace) -> Non
         print(f"File:{name} stays out of every release made from now on")
     for name in found.unknown():
         print(f"File:{name} is in no ledger of {store.url}; it is on the list for the day when WIT has it")
+    for name, urls in found.copies.items():
+        for url in sorted(urls):
+            print(f"the same picture as File:{name}, byte for byte, is {url}; it stays out, too")
     for version in found.held:
         print(f"release {version} is marked superseded: {store.locate(f'releases/{version}.notice.json')}")
     if options.now:

@@ -17,7 +17,7 @@ from pipelines.quality.measured import File, Image, Images, Language, as_tables
 from pipelines.quality.pixels import measure_pixels
 from pipelines.quality.reading import read_release_file
 from pipelines.releases import joined, shards
-from pipelines.removals.takedowns import read_takedowns
+from pipelines.removals.takedowns import TakenDown
 from pipelines.tables import (
     CANDIDATES,
     CAPTION_FILES,
@@ -36,7 +36,7 @@ RECEIPTS = (PIXEL_FILES, EMBEDDING_FILES, CAPTION_FILES, LEDGER_FILES, PARQUET_F
 
 
 _LEDGER_COLUMNS = [
-    *(KEY, "outcome", "commons_name", "image_sha256", "face_ratio", "face_union"),
+    *(KEY, "outcome", "commons_name", "commons_sha1", "image_sha256", "face_ratio", "face_union"),
     *("original_width", "original_height", "fetched_width", "fetched_height"),
 ]
 
@@ -136,7 +136,7 @@ class _Partition:
             image.ledger_lines = image.ledger_lines or 0
             image.released_lines = 0
         candidates = set(self._task.table(CANDIDATES).column(KEY).to_pylist())
-        takedowns = read_takedowns(self._task.context.store)
+        takedowns = TakenDown.of(self._task.context.store)
         share = "face_ratio" if self._task.config.face_rule == "largest" else "face_union"
         for url, row in self._ledger.items():
             image = self.images[url]
@@ -149,7 +149,8 @@ class _Partition:
                 image.released_faces_measured = row[share] is not None
                 image.released_face_share = row[share]
                 image.released_candidate = url in candidates
-                image.released_taken_down = row["commons_name"] in takedowns or self._names.get(url) in takedowns
+                names = (row["commons_name"], self._names.get(url))
+                image.released_taken_down = takedowns.entry(url, names, row["commons_sha1"]) is not None
 
     def _note_place(self, image: Image) -> None:
         """Note what the URL itself says, and whether it stands where it must."""

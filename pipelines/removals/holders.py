@@ -1,15 +1,18 @@
 """Which published releases hold a file of Commons: what the marks and the withdrawals of a takedown are about.
 
 A file may have been moved since WIT saw it, so it is known by several names: WIT's, which is in the URL, and the one
-that Commons had for it when a release was made. The ledgers know both. Most ledgers of a store are the same files from
-release to release, and each is read once.
+that Commons had for it when a release was made. The ledgers know both, and the digest of the original: what has the
+same one is the same picture under another name. Most ledgers of a store are the same files from release to release;
+each is read once, and once more where there are originals to look for.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Set
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -18,6 +21,7 @@ from pipelines.commons.names import COMMONS, ImageUrl, original_url, parse_image
 from pipelines.engine.step import release_path, shard_name
 from pipelines.releases import shards
 from pipelines.releases.versions import MANIFEST
+from pipelines.removals.takedowns import ORIGINALS, URLS, Entries
 from pipelines.storage.store import Store
 from pipelines.tables import KEY, Outcome
 
@@ -40,11 +44,15 @@ class Holders:
 
     Args:
         urls: of the images of each file, in any of the releases that were looked at, released or not.
-        held: pictures in each release that holds any, by its name.
+        originals: sha1 of the originals of each file.
+        copies: URLs of the images that have one of these originals and are another file by name and URL.
+        held: pictures in each release that holds any, copies included, by its name.
 
     """
 
-    urls: Mapping[str, frozenset[str]]
+    urls: Mapping[str, Set[str]]
+    originals: Mapping[str, Set[str]]
+    copies: Mapping[str, Set[str]]
     held: Mapping[str, tuple[Held, ...]]
 
     def unknown(self) -> list[str]:
@@ -52,28 +60,29 @@ class Holders:
         return sorted(name for name, urls in self.urls.items() if not urls)
 
 
-def find(store: Store, versions: Iterable[str], names: Collection[str]) -> Holders:
+def find(store: Store, versions: Iterable[str], entries: Entries) -> Holders:
     """Look for files in published releases.
 
     Args:
         store: of the releases.
         versions: names of the releases.
-        names: of the files on Commons, with underscores.
+        entries: of the files on the list of takedowns.
 
     """
     ledgers = {version: _ledgers(store, version) for version in versions}
-    known: dict[str, set[str]] = {name: set() for name in names}
-    by_url = {original_url(ImageUrl(COMMONS, name)): name for name in names}
-    distinct = {digest: path for paths in ledgers.values() for path, digest in paths.items()}
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        for rows in pool.map(lambda path: _named(store, path, by_url, names), distinct.values()):
-            for url, name in rows:
-                known[name].add(url)
-    held = {version: tuple(_released(store, version, paths, known)) for version, paths in ledgers.items()}
-    return Holders(
-        {name: frozenset(urls) for name, urls in known.items()},
-        {version: found for version, found in held.items() if found},
-    )
+    paths = [*{digest: path for paths in ledgers.values() for path, digest in paths.items()}.values()]
+    spelt = {name: {original_url(ImageUrl(COMMONS, name)), *entry.get(URLS, ())} for name, entry in entries.items()}
+    files = _rows(store, paths, {KEY: _by_value(spelt), "commons_name": {name: {name} for name in entries}}, entries)
+    urls = {name: {row[KEY] for row in rows} for name, rows in files.items()}
+    originals = {
+        name: {*entries[name].get(ORIGINALS, ()), *(row["commons_sha1"] for row in rows)} - {None}
+        for name, rows in files.items()
+    }
+    same = _rows(store, paths, {"commons_sha1": _by_value(originals)}, entries) if any(originals.values()) else {}
+    copies = {name: {row[KEY] for row in same.get(name, ())} - found for name, found in urls.items()}
+    found = Holders(urls, originals, copies, {})
+    held = {version: tuple(_released(store, version, paths, found)) for version, paths in ledgers.items()}
+    return replace(found, held={version: pictures for version, pictures in held.items() if pictures})
 
 
 def _ledgers(store: Store, version: str) -> dict[str, str]:
@@ -83,36 +92,54 @@ def _ledgers(store: Store, version: str) -> dict[str, str]:
     return {release_path(version, path): files[path]["sha256"] for path in ledgers}
 
 
-def _named(store: Store, path: str, by_url: Mapping[str, str], names: Collection[str]) -> Iterable[tuple[str, str]]:
-    """Return URL and name of the images of a ledger file that have one of these names."""
-    with store.open(path) as file:
-        rows = pq.ParquetFile(file, pre_buffer=False).read(columns=[KEY, "commons_name"], use_threads=False)
-    wanted = pc.or_kleene(
-        pc.is_in(rows.column(KEY), pa.array([*by_url], pa.string())),
-        pc.is_in(rows.column("commons_name"), pa.array([*names], pa.string())),
-    )
-    found = []
-    for row in rows.filter(wanted).to_pylist():
-        found += [(row[KEY], name) for name in {by_url.get(row[KEY]), row["commons_name"]} if name in names]
+Names = Mapping[str, Collection[str]]
+"""A value in a column of the ledger, to the names of the files that are known by it."""
+
+
+def _by_value(values: Mapping[str, Iterable[str]]) -> Names:
+    """Turn the values that each name has into the names that each value has."""
+    found: dict[str, set[str]] = {}
+    for name, its_values in values.items():
+        for value in its_values:
+            found.setdefault(value, set()).add(name)
     return found
 
 
-def _released(
-    store: Store, version: str, ledgers: Collection[str], known: Mapping[str, Collection[str]]
-) -> Iterator[Held]:
-    """Yield the pictures that a release holds of these files."""
-    owners: dict[str, list[str]] = {}
-    for name, urls in known.items():
-        for url in urls:
-            owners.setdefault(url, []).append(name)
+def _rows(
+    store: Store, paths: Collection[str], wanted: Mapping[str, Names], names: Iterable[str]
+) -> dict[str, list[dict[str, Any]]]:
+    """Return, for each name, the rows of ledger files that have in one of the columns a value that it is known by."""
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        for row in chain.from_iterable(pool.map(lambda path: _matching(store, path, wanted), paths)):
+            for name in {name for column, names in wanted.items() for name in names.get(row[column], ())}:
+                found[name].append(row)
+    return found
+
+
+def _matching(store: Store, path: str, wanted: Mapping[str, Names]) -> list[dict[str, Any]]:
+    columns = [KEY, "commons_name", "commons_sha1"]
+    with store.open(path) as file:
+        rows = pq.ParquetFile(file, pre_buffer=False).read(columns=columns, use_threads=False)
+    matches = pa.array(np.zeros(rows.num_rows, bool))
+    for column, names in wanted.items():
+        matches = pc.or_(matches, pc.is_in(rows.column(column), pa.array([*names], pa.string())))
+    return list(rows.filter(matches).to_pylist())
+
+
+def _released(store: Store, version: str, ledgers: Collection[str], known: Holders) -> Iterator[Held]:
+    """Yield the pictures that a release holds of these files. A copy may have been another picture then."""
+    names, copied = _by_value(known.urls), _by_value(known.copies)
     shards_of: dict[str, list[str]] = {}
-    for url in sorted(owners):
+    for url in sorted({*names, *copied}):
         key = shard_name(partition_of(parse_image_url(url).name, len(ledgers)))
         shards_of.setdefault(key, []).append(url)
+    columns = [KEY, "commons_sha1", "image_sha256"]
     for key, urls in sorted(shards_of.items()):
         with store.open(release_path(version, shards.ledger_shard(key))) as file:
             wanted = pc.field(KEY).isin(urls) & (pc.field("outcome") == Outcome.RELEASED)
-            rows = pq.read_table(file, columns=[KEY, "image_sha256"], filters=wanted).to_pylist()
+            rows = pq.read_table(file, columns=columns, filters=wanted).to_pylist()
         for row in rows:
-            for name in owners[row[KEY]]:
+            same = {name for name in copied.get(row[KEY], ()) if row["commons_sha1"] in known.originals[name]}
+            for name in sorted({*names.get(row[KEY], ()), *same}):
                 yield Held(name, row[KEY], key, row["image_sha256"])

@@ -11,10 +11,10 @@ from pipelines.commons.names import MalformedUrl, file_name
 from pipelines.config import REQUESTERS, ReleaseConfig
 from pipelines.engine.step import Context
 from pipelines.errors import ReleaseError, SettingError
-from pipelines.releases.versions import newest_published, settings_of_next
+from pipelines.releases.versions import is_concluded, newest_published, settings_of_next
 from pipelines.removals.holders import Holders, find
 from pipelines.removals.superseding import mark_holders, unmark
-from pipelines.removals.takedowns import add_takedown, lift_takedown
+from pipelines.removals.takedowns import add_takedown, lift_takedown, read_takedowns
 from pipelines.storage.store import Store
 
 
@@ -83,7 +83,8 @@ def release_without(store: Store, names: Collection[str], accept: str = "") -> C
         accept: a reason to overlook warnings of the validation.
 
     Returns:
-        The new release; None: the newest one is without these files already.
+        The new release; None: the newest one is without these files already. If the run that made it was killed before
+        it had told of it and cleared away, that is done first.
 
     Raises:
         StoreLocked: another run is at work.
@@ -91,12 +92,15 @@ def release_without(store: Store, names: Collection[str], accept: str = "") -> C
         WitReleaseError: whatever else can stop a release; the same call goes on where it stopped.
 
     """
-    from pipelines.pipeline import run_release
+    from pipelines.pipeline import publish_release, run_release
 
     newest = newest_published(store)
     if newest is None:
         raise ReleaseError(f"{store.url} holds no published release, so there is none to make the next one from")
-    if not find(store, [newest], names).held:
+    if not is_concluded(store, newest):
+        publish_release(store, newest)
+    entries = read_takedowns(store)
+    if not find(store, [newest], {name: entries[name] for name in names if name in entries}).held:
         return None
     run = f"takedown-after-{newest}"  # a run that was killed goes on, unless there is a newer release to follow
     return run_release(ReleaseConfig.parse(settings_of_next(store, run, {"accept": accept})), run)

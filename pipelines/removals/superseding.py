@@ -4,33 +4,29 @@ The mark names the file, the reason and the URLs to delete. Which release to use
 newest published release, or the next, at its publication.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import replace
-from typing import Any
+from functools import partial
 
-from pipelines.releases.notices import Notice, Supersession, amend, order, read_notice
-from pipelines.releases.versions import newest_published, published
+from pipelines.releases.notices import Notice, Supersession, amend, read_notice
+from pipelines.releases.versions import published
 from pipelines.removals.holders import Held, Holders, find
-from pipelines.removals.takedowns import Entries, read_list, read_takedowns
+from pipelines.removals.takedowns import Entries, learn, read_list, read_takedowns
 from pipelines.storage.store import Store
 
 
 def mark_holders(store: Store, names: Collection[str]) -> Holders:
     """Mark every published release that holds one of these files, which are on the list of takedowns.
 
-    Safe to repeat: a mark that is there stays.
+    What the ledgers tell of the files is noted in the list. Safe to repeat: a mark that is there stays.
 
     Returns:
         Where the files are.
 
     """
-    found = find(store, published(store), names)
-    newest = newest_published(store) or ""
-    lacking = {name for name in names if name not in _files(found.held.get(newest, ()))}
     entries = read_takedowns(store)
-    for version, held in found.held.items():
-        _mark(store, version, held, entries, newest, lacking)
-    return found
+    releases = published(store)
+    return _mark(store, releases, releases, {name: entries[name] for name in names if name in entries})
 
 
 def settle(store: Store, version: str) -> None:
@@ -39,16 +35,23 @@ def settle(store: Store, version: str) -> None:
     What was taken down while it was being published, too late to be left out, is marked in it and in the one before.
     """
     entries = read_takedowns(store)
-    if not entries:
-        return
-    releases = published(store)
-    place = releases.index(version)
-    found = find(store, releases[max(0, place - 1) : place + 1], [*entries])
-    lacking = entries.keys() - _files(found.held.get(version, ()))
-    for holder, held in found.held.items():
-        _mark(store, holder, held, entries, version, lacking)
-    for older in releases[:place]:
-        amend(store, older, lambda notice: _replaced(notice, version, lacking))
+    if entries:
+        releases = published(store)
+        place = releases.index(version)
+        _mark(store, releases[: place + 1], releases[max(0, place - 1) : place + 1], entries)
+
+
+def _mark(store: Store, releases: Collection[str], looked_at: Iterable[str], entries: Entries) -> Holders:
+    """Mark those that hold one of the files, and name the newest of the releases where it is without them."""
+    found = find(store, looked_at, entries)
+    learn(store, found.urls, found.originals)
+    for version, held in found.held.items():
+        amend(store, version, partial(_marked, held=held, entries=entries))
+    *older, newest = releases or [""]
+    lacking = entries.keys() - {one.file for one in found.held.get(newest, ())}
+    for version in older:
+        amend(store, version, partial(_replaced, version=newest, lacking=lacking))
+    return found
 
 
 def unmark(store: Store, names: Collection[str]) -> None:
@@ -67,30 +70,17 @@ def unmark(store: Store, names: Collection[str]) -> None:
             amend(store, version, lift)
 
 
-def _files(held: Collection[Held]) -> set[str]:
-    return {one.file for one in held}
-
-
-def _mark(
-    store: Store, version: str, held: Collection[Held], entries: Entries, newest: str, lacking: Collection[str]
-) -> None:
-    later = order(version) < order(newest)
-
-    def mark(notice: Notice) -> Notice:
-        marked = {one.file for one in notice.standing}
-        new = [
-            _supersession(name, entries[name], held, newest if later and name in lacking else "")
-            for name in sorted(_files(held) - marked)
-            if name in entries
-        ]
-        return replace(notice, superseded=(*notice.superseded, *new))
-
-    amend(store, version, mark)
-
-
-def _supersession(name: str, entry: Mapping[str, Any], held: Collection[Held], by: str) -> Supersession:
-    images = tuple(sorted(one.url for one in held if one.file == name))
-    return Supersession(name, images, entry["date"], entry["reason"], by)
+def _marked(notice: Notice, held: Collection[Held], entries: Entries) -> Notice:
+    images = {name: {one.url for one in held if one.file == name} for name in sorted({one.file for one in held})}
+    known = tuple(
+        one if one.lifted else replace(one, images=tuple(sorted({*one.images, *images.pop(one.file, ())})))
+        for one in notice.superseded
+    )
+    new = (
+        Supersession(name, tuple(sorted(urls)), entries[name]["date"], entries[name]["reason"])
+        for name, urls in images.items()
+    )
+    return replace(notice, superseded=(*known, *new))
 
 
 def _replaced(notice: Notice, version: str, lacking: Collection[str]) -> Notice:

@@ -16,7 +16,7 @@ from dataclasses import replace
 from itertools import chain
 from typing import Any
 
-from pipelines.commons.names import COMMONS, ImageUrl, original_url, partition_of
+from pipelines.commons.names import COMMONS, ImageUrl, original_url, parse_image_url, partition_of
 from pipelines.engine.step import FILES_FOLDER, WORK, release_path, shard_name
 from pipelines.errors import ReleaseError
 from pipelines.releases import joined, shards
@@ -70,7 +70,7 @@ def withdraw(store: Store, names: Collection[str], run: str) -> dict[str, tuple[
             raise ReleaseError(f"File:{name} is not on the list of takedowns of {store.url}; take it down first")
     with lock_held(store, run, alone=True):
         store.clear_scratch()
-        found = find(store, published(store), names)
+        found = find(store, published(store), {name: entries[name] for name in names})
         for version, pictures in found.held.items():
             _record(store, version, pictures, entries)
         done = {}
@@ -156,6 +156,7 @@ def _places(store: Store, names: Collection[str], found: Holders) -> dict[str, s
         places.setdefault(one.key, set()).add(one.url)
     partitions = read_begun(store, versions(store)[-1]).config["partitions"] if versions(store) else 0
     for name in names if partitions else ():
-        url = original_url(ImageUrl(COMMONS, name))
-        places.setdefault(shard_name(partition_of(name, partitions)), set()).add(url)
+        spelt = {original_url(ImageUrl(COMMONS, name)), *found.urls[name], *found.copies[name]}
+        for url in spelt:
+            places.setdefault(shard_name(partition_of(parse_image_url(url).name, partitions)), set()).add(url)
     return places

@@ -1,7 +1,5 @@
 """decide: one outcome for every image, from what the stages before measured. It measures nothing itself."""
 
-import hashlib
-import json
 from collections.abc import Iterator, Mapping
 from itertools import zip_longest
 from typing import Any
@@ -14,7 +12,7 @@ from pipelines.engine.fingerprint import read_made
 from pipelines.engine.step import Context, PartitionStep, Task, table_path
 from pipelines.errors import StoreError
 from pipelines.pipeline import Run
-from pipelines.removals.takedowns import read_takedowns
+from pipelines.removals.takedowns import TakenDown, digest_of_list
 from pipelines.tables import CANDIDATES, DESCRIPTIONS, FACES, FETCHED, IMAGES, KEY, LEDGER, PIXELS, PURGED, Outcome
 from pipelines.vision.faces import Face, default_score, face_ratio, face_union
 
@@ -23,7 +21,7 @@ _GONE = "an earlier release dropped it and removed its picture, which could not 
 
 
 def _decide(task: Task) -> Iterator[pa.Table]:
-    takedowns = read_takedowns(task.context.store)
+    takedowns = TakenDown.of(task.context.store)
     candidates = dict(zip(*(column.to_pylist() for column in task.table(CANDIDATES).columns), strict=True))
     rules = _Rules(task.config, takedowns, candidates)
     inputs = (IMAGES, DESCRIPTIONS, PIXELS, FACES)
@@ -39,7 +37,7 @@ def _decide(task: Task) -> Iterator[pa.Table]:
 class _Rules:
     """The order in which reasons count: the strongest wish of people first, then facts, then our own rules."""
 
-    def __init__(self, config: ReleaseConfig, takedowns: Mapping[str, Any], candidates: Mapping[str, str]) -> None:
+    def __init__(self, config: ReleaseConfig, takedowns: TakenDown, candidates: Mapping[str, str]) -> None:
         self._takedowns = takedowns
         self._candidates = candidates
         self._threshold = config.face_threshold
@@ -78,11 +76,9 @@ class _Rules:
         }
 
     def _outcome(self, image: dict[str, Any], measured: dict[str, Any]) -> tuple[Outcome, str]:
-        names = (image["name"], image["title"])
-        for name in names:
-            if name in self._takedowns:
-                entry = self._takedowns[name]
-                return Outcome.TAKEN_DOWN, f"taken down on {entry['date']}: {entry['reason']}"
+        entry = self._takedowns.entry(image[KEY], (image["name"], image["title"]), image["sha1"])
+        if entry is not None:
+            return Outcome.TAKEN_DOWN, f"taken down on {entry['date']}: {entry['reason']}"
         if image["status"] not in (FETCHED, PURGED):
             return Outcome(image["status"]), image["detail"]
         if image[KEY] in self._candidates:
@@ -97,8 +93,7 @@ class _Rules:
 
 
 def _takedown_list(context: Context, key: str) -> Mapping[str, Any]:
-    listed = json.dumps(read_takedowns(context.store), sort_keys=True)
-    return {"takedowns": hashlib.sha256(listed.encode()).hexdigest()}
+    return {"takedowns": digest_of_list(context.store)}
 
 
 DECIDE = PartitionStep(
