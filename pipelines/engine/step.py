@@ -178,8 +178,13 @@ class Task:
         """Write a file of the release, whole or not at all; its receipt is added to ``files``."""
         with self.context.store.write(f"{FILES_FOLDER}/{path}") as written:
             yield written
+            self.disown()
         self.files.append(written)
         self.bytes_written += written.bytes
+
+    def disown(self) -> None:
+        """Remove the partition's table before files that it vouches for are replaced: the run may be killed halfway."""
+        self.context.store.remove(table_path(self.step.name, self.key))
 
 
 def _stream(file: IO[bytes], rows: int, columns: list[str]) -> Iterator[pa.RecordBatch]:

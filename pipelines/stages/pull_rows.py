@@ -60,6 +60,7 @@ def _deal_out(task: Task) -> Iterator[pa.Table]:
         _quarantine(task, path, bad)
         for dealer in (rows, facts):
             dealer.flush()
+        task.disown()
     whole = {"path": path, "rows": task.counts["rows_read"], "sha256": checksum.sha256 or None}
     yield pa.concat_tables([receipts(rows, facts), pa.Table.from_pylist([whole], schema=PULLED.schema)])
 

@@ -31,6 +31,8 @@ calls: list[int] = []
 """The numbers that were squared, in order."""
 fails: dict[int, str] = {}
 """What happens to a number: "refuse" makes its row pending, "crash" raises, "lock" raises what cannot be pickled."""
+ITS_FILE = -1
+"""Stands in `fails` for what the last step writes."""
 notes: dict[int, str] = {}
 numbers: list[int] = []
 
@@ -80,6 +82,8 @@ def _write(task: Task) -> None:
             for square in batch.column("square").to_pylist():
                 written.file.write(square + b"\n")
                 written.rows += 1
+    if fails.get(ITS_FILE) == "crash":
+        raise RuntimeError(f"{written.path} is written, and not yet noted")
 
 
 def _world(context: Context, key: str) -> dict[str, object]:

@@ -124,6 +124,20 @@ def test_a_released_file_that_was_lost_is_made_again(client: Client, store: Stor
     assert content(store) == before
 
 
+def test_a_file_that_a_killed_run_replaced_is_not_taken_for_that_of_the_run_before(
+    client: Client, store: Store
+) -> None:
+    steps.numbers[:] = [1, 2]
+    run_all(client, store)
+    before = content(store)
+    steps.fails[steps.ITS_FILE] = "crash"
+    with pytest.raises(StageFailed, match="is written, and not yet noted"):
+        run_all(client, store, face_threshold=0.2)  # files of the same size
+    steps.fails.clear()
+    run_all(client, store)
+    assert content(store) == before
+
+
 def test_a_missing_input_is_named(client: Client, store: Store) -> None:
     with pytest.raises(
         StageFailed, match=r"squares needs .*work/numbers/part-0000\d.parquet: run the stage that makes it"

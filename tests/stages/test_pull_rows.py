@@ -178,6 +178,26 @@ def test_only_a_wit_file_that_changed_is_read_again(client: Client, store: Store
     assert [summary.skipped for summary in summaries] == [1, 0]
 
 
+def test_files_that_a_killed_run_replaced_are_not_taken_for_those_of_the_run_before(
+    client: Client, store: Store, tmp_path: Path
+) -> None:
+    names = [f"Picture_{number}.jpg" for number in range(50)]
+    path = write_wit(tmp_path / "a.tsv", *[{"image_url": url_of(name), CAPTION: "x"} for name in names])
+    this = context(store, path)
+    pull(client, this)
+    rows = read_rows(this)
+    replaced = Path(store.url, "work/pulled/file-00000.rows/part-00002.arrow")
+    before = replaced.read_bytes()
+    replaced.unlink()
+    replaced.mkdir()  # where no file can be put: here the next run ends, in the middle of its files
+    with pytest.raises(StageFailed, match="cannot write"):
+        pull(client, context(store, path, max_rows=20))
+    replaced.rmdir()
+    replaced.write_bytes(before)
+    pull(client, this)
+    assert read_rows(this) == rows
+
+
 def digests(this: Context) -> dict[str, str]:
     images = read_table(this, IMAGES)
     return dict(zip(*(images.column(name).to_pylist() for name in ("image_url", "wit_rows_sha256")), strict=True))
