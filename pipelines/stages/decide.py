@@ -24,12 +24,15 @@ def _decide(task: Task) -> Iterator[pa.Table]:
     takedowns = TakenDown.of(task.context.store)
     candidates = dict(zip(*(column.to_pylist() for column in task.table(CANDIDATES).columns), strict=True))
     rules = _Rules(task.config, takedowns, candidates)
-    inputs = (IMAGES, DESCRIPTIONS, PIXELS, FACES)
+    inputs = (IMAGES, DESCRIPTIONS, FACES, PIXELS)
     for batches in zip_longest(*(task.batches(table, rows=_BATCH) for table in inputs)):
         rows = []
         for parts in zip(*(batch.to_pylist() for batch in batches), strict=True):
             if len({part[KEY] for part in parts}) != 1:
                 raise StoreError(f"the tables of {task.key} hold different images; run their stages again")
+            *_, seen, picture = parts
+            if picture["status"] == FETCHED and seen["sha256"] != picture["sha256"]:
+                raise StoreError(f"detect_faces has not seen the picture of {picture[KEY]} as it is; run it again")
             rows.append(rules.decide({key: value for part in parts for key, value in part.items()}))
         yield pa.Table.from_pylist(rows, schema=LEDGER.schema)
 
@@ -109,7 +112,7 @@ DECIDE = PartitionStep(
             *(KEY, "status", "detail", "fetched_url", "fetched_width", "fetched_height"),
             *("fetched_sha256", "format", "width", "height", "bytes", "sha256"),
         ),
-        FACES.columns(KEY, "faces"),
+        FACES.columns(KEY, "sha256", "faces"),
         CANDIDATES.columns(KEY, "reason"),
     ),
     settings=("face_threshold", "face_rule", "face_score", "face_model"),

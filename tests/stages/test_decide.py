@@ -6,6 +6,7 @@ import pytest
 
 from pipelines.commons.politeness import LocalLeases
 from pipelines.engine.partition import make_partition
+from pipelines.errors import StoreError
 from pipelines.removals.takedowns import add_takedown
 from pipelines.stages.decide import DECIDE
 from pipelines.storage.store import Store
@@ -24,6 +25,7 @@ def decide(
     faces: list[dict[str, float]] | None = None,
     candidate: str | None = None,
     title: str = "Picture.jpg",
+    seen: str = "ab",
     **settings: object,
 ) -> dict[str, Any]:
     """Decide on one image, File:Picture.jpg, 300 × 100 pixels."""
@@ -33,7 +35,8 @@ def decide(
     write_table(this, IMAGES, rows_of(IMAGES, [{KEY: url, "name": "Picture.jpg", "site": "commons"}]))
     write_table(this, DESCRIPTIONS, rows_of(DESCRIPTIONS, [{KEY: url, "exists": True, "title": title}]))
     write_table(this, PIXELS, rows_of(PIXELS, [{KEY: url, "status": status, "detail": "why", **picture}]))
-    write_table(this, FACES, rows_of(FACES, [{KEY: url, "faces": [] if faces is None and picture else faces}]))
+    looked_at = {"sha256": seen, "faces": faces or []} if picture else {}
+    write_table(this, FACES, rows_of(FACES, [{KEY: url, **looked_at}]))
     rows = [{KEY: url, "reason": candidate}] if candidate else []
     write_table(this, CANDIDATES, rows_of(CANDIDATES, rows))
     make_partition(this, DECIDE, "part-00000", lambda rows: None, lambda kind: LocalLeases(1))
@@ -71,6 +74,12 @@ def test_a_face_counts_from_the_models_own_score_or_the_one_that_is_set(store: S
     assert decide(store, faces=[UNSURE], face_model="retinaface-resnet50")["outcome"] == "released"
     assert decide(store, faces=[UNSURE], face_model="retinaface-resnet50", face_score=0.6)["outcome"] == "face"
     assert decide(store, faces=[UNSURE], face_model="retinaface-mobilenet0.25")["outcome"] == "face"
+
+
+def test_faces_of_another_picture_decide_nothing(store: Store) -> None:
+    with pytest.raises(StoreError, match=r"detect_faces has not seen the picture of .*/Picture\.jpg as it is"):
+        decide(store, seen="cd")
+    assert decide(store, seen="cd", status=PURGED)["outcome"] == "fetch_failed"
 
 
 def test_exactly_the_threshold_is_not_over_it(store: Store) -> None:
