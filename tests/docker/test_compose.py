@@ -269,12 +269,13 @@ def test_a_gpu_worker_has_what_the_others_have():
         assert gpu[key] == worker[key]
 
 
-def test_gpu_workers_offer_what_the_engine_asks_for():
+def test_gpu_workers_offer_what_the_engine_asks_for_and_share_no_gpu():
     (service,) = services(DOCKER / "compose.gpu.yaml").values()
-    assert service["command"][-2:] == ["--resources", "GPU=1"]
+    assert "--resources GPU=1 --preload-nanny docker/own_gpu.py" in " ".join(service["command"])
+    assert "docker/own_gpu.py" in _copied("gpu-worker")
     assert '"GPU"' in (ROOT / "pipelines" / "engine" / "cluster.py").read_text("utf-8")
     (device,) = service["deploy"]["resources"]["reservations"]["devices"]
-    assert device == {"driver": "nvidia", "count": 1, "capabilities": ["gpu"]}
+    assert device == {"driver": "nvidia", "count": "all", "capabilities": ["gpu"]}
 
 
 def test_pools_are_those_that_the_tasks_ask_for():
