@@ -35,6 +35,22 @@ Input = Annotated[str, AfterValidator(refuse_secrets_of_input), Field(json_schem
 """Where a file is that is read."""
 
 
+def _named_in(namespace: str) -> AfterValidator:
+    """Take the namespace off the name of a page, which people copy as Commons shows it."""
+
+    def bare(name: str) -> str:
+        rest = re.sub(rf"^[\s:]*{namespace}[\s_]*:", "", name, flags=re.IGNORECASE).strip(" _")
+        if not rest:
+            raise ValueError("a name is needed")
+        return rest
+
+    return AfterValidator(bare)
+
+
+CategoryName = Annotated[str, _named_in("category")]
+TemplateName = Annotated[str, _named_in("template")]
+
+
 class ReleaseConfig(BaseModel):
     """What to release, from where, by whom, under which rules. Immutable; refused as a whole if a field is wrong."""
 
@@ -128,7 +144,7 @@ class ReleaseConfig(BaseModel):
         default=False,
         description="Allow models that only stand in for the real ones. Such a release goes to the demo store alone.",
     )
-    deletion_categories: list[str] = Field(
+    deletion_categories: list[CategoryName] = Field(
         default=[
             "Copyright violations",
             "Other speedy deletions",
@@ -138,11 +154,11 @@ class ReleaseConfig(BaseModel):
         ],
         description="Commons categories whose files are deletion candidates.",
     )
-    deletion_dated_categories: list[str] = Field(
+    deletion_dated_categories: list[CategoryName] = Field(
         default=["Deletion requests", "Media missing permission", "Media without a source", "Media without a license"],
         description="Commons categories whose dated subcategories hold deletion candidates.",
     )
-    deletion_templates: list[str] = Field(
+    deletion_templates: list[TemplateName] = Field(
         default=["Delete"], description="Files that transclude one of these templates are deletion candidates."
     )
     deletion_dumps: Input = Field(

@@ -76,6 +76,26 @@ def test_stand_ins_need_to_be_asked_for_and_are_for_the_demo_alone() -> None:
     assert ReleaseConfig.parse({**DEMO, "face_model": "cascade-stand-in", "stand_in": True}).stand_in
 
 
+def test_categories_and_templates_may_be_given_as_commons_shows_them() -> None:
+    config = ReleaseConfig.parse(
+        DEMO
+        | {
+            "deletion_categories": ["Category:Copyright violations", ":category: Duplicate", "Category talk", "Other"],
+            "deletion_dated_categories": ["CATEGORY:Deletion_requests"],
+            "deletion_templates": ["Template:Delete", "template:Category:Odd"],
+        }
+    )
+    assert config.deletion_categories == ["Copyright violations", "Duplicate", "Category talk", "Other"]
+    assert config.deletion_dated_categories == ["Deletion_requests"]
+    assert config.deletion_templates == ["Delete", "Category:Odd"]
+
+
+@pytest.mark.parametrize("name", ["", " ", "Category:", "category: _"])
+def test_a_category_without_a_name_is_refused(name: str) -> None:
+    with pytest.raises(SettingError, match=r"^deletion_categories\.1: a name is needed"):
+        ReleaseConfig.parse({**DEMO, "deletion_categories": ["Duplicate", name]})
+
+
 @given(st.floats(min_value=0, max_value=1), st.integers(min_value=1, max_value=1000))
 def test_settings_survive_a_round_trip(threshold: float, partitions: int) -> None:
     config = ReleaseConfig.parse({**DEMO, "face_threshold": threshold, "partitions": partitions})

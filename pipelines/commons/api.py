@@ -102,6 +102,15 @@ class ApiClient:
         there = is_there(page)
         return Description(exists=there, title=page_name(page) if there else None, problem=str(error))
 
+    def existing(self, titles: Sequence[str]) -> set[str]:
+        """Return those of some titles, in any namespace, that there is a page of."""
+        there: set[str] = set()
+        for start in range(0, len(titles), BATCH):
+            batch = titles[start : start + BATCH]
+            pages = pages_of(batch, list(self.query({"titles": "|".join(batch)})))
+            there.update(title for title in batch if is_there(pages[title]))
+        return there
+
     def members(self, category: str, kind: str) -> Iterator[str]:
         """Yield the titles of a category's members; nothing if there is no such category.
 

@@ -43,17 +43,6 @@ def read_rows(path: str, table: str, columns: Sequence[str]) -> Iterator[tuple[V
         yield from _rows(stream, path, table, columns)
 
 
-def column_names(path: str, table: str) -> list[str]:
-    """Return the columns of the dump's table, in order.
-
-    Raises:
-        DumpError: the file is missing or damaged, or holds another table.
-
-    """
-    with _opened(path) as stream:
-        return _columns(_lines(stream, path), path, table)
-
-
 @contextmanager
 def _opened(path: str) -> Iterator[IO[bytes]]:
     """Open a dump, and say in the reader's words what is wrong with it."""

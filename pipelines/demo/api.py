@@ -111,6 +111,10 @@ class ActionApi:
         return {"iistart": str(after), "continue": "||"} if more else {}
 
     def _resolve(self, title: str, follow: bool, query: Json, pages: dict[str, Json]) -> None:
+        if title.startswith(("Category:", "Template:")):
+            there: Json = {} if self._wiki.has_page(title) else {"missing": True}
+            pages[title] = {"ns": 14 if title.startswith("Category:") else 10, "title": title, **there}
+            return
         try:
             name = file_name(title)
         except MalformedUrl as error:

@@ -28,6 +28,7 @@ from typing import Any
 
 from PIL import Image
 
+from pipelines.commons.deletion import CandidateCategories
 from pipelines.commons.names import normalise
 from pipelines.demo.drawing import svg_size
 from pipelines.errors import InputError
@@ -162,6 +163,12 @@ class Wiki:
     def members(self, category: str, kinds: Collection[str]) -> list[str]:
         """Return the titles in a category that are of these kinds (file, subcat), subcategories first, sorted."""
         return [title for title, kind in self._members.get(_spaced(category), []) if kind in kinds]
+
+    def has_page(self, title: str) -> bool:
+        """Say whether a category or template is there; those that mark deletion candidates always are, if empty."""
+        kind, _, name = _spaced(title).partition(":")
+        known = self._members if kind == "Category" else self._templates
+        return name in known or f"{kind}:{name}" in CandidateCategories().pages()
 
     def transcluding(self, template: str) -> list[str]:
         """Return the titles of the files that transclude a template, sorted."""

@@ -1,4 +1,4 @@
-"""Deletion candidates from the API and from SQL dumps: the same answer from both."""
+"""Deletion candidates from the API and from SQL dumps: the same answer from both, but for templates."""
 
 import gzip
 import os
@@ -14,6 +14,7 @@ from pipelines.commons.dumps import Dumps, deletion_candidates_from_dumps
 from pipelines.commons.politeness import LocalLeases
 from pipelines.commons.sqldump import DumpError, read_rows
 from pipelines.demo.server import DemoCommons
+from pipelines.errors import SettingError
 from tests.commons.server import serving
 from tests.commons.wiki import LittleWiki, catalogue, write_dump
 from tests.shared import shared
@@ -55,14 +56,14 @@ def small_wiki() -> LittleWiki:
     )
 
 
-EXPECTED = {
+IN_CATEGORIES = {
     "Copy's_violation.jpg": "in Category:Copyright violations",
     "Both.jpg": "in Category:Copyright violations",
     "Requested_(?).jpg": "in Category:Deletion requests November 2026",
     "Deep.jpg": "in Category:Deletion requests 5 November 2026",
     "Ünïcode_\\_back.jpg": "in Category:Media missing permission as of 5 November 2026",
-    "Transcluded.jpg": "transcludes Template:Delete",
 } | {title.removeprefix("File:").replace(" ", "_"): "in Category:Duplicate" for title in HUGE}
+EXPECTED = {**IN_CATEGORIES, "Transcluded.jpg": "transcludes Template:Delete"}
 
 
 def from_api(wiki: LittleWiki, settings: CandidateCategories) -> dict[str, str]:
@@ -70,35 +71,62 @@ def from_api(wiki: LittleWiki, settings: CandidateCategories) -> dict[str, str]:
         return deletion_candidates(api, settings)
 
 
-def from_dumps(wiki: LittleWiki, folder: Path, settings: CandidateCategories, by_name: bool) -> dict[str, str]:
-    paths = wiki.dump(folder, by_name=by_name)
-    if by_name:
-        paths.pop("linktarget")
-    return deletion_candidates_from_dumps(Dumps(**paths), settings)
+def from_dumps(wiki: LittleWiki, folder: Path, settings: CandidateCategories) -> dict[str, str]:
+    return deletion_candidates_from_dumps(Dumps(**wiki.dump(folder)), settings)
 
 
 def test_the_api_path_follows_dated_subcategories_circles_huge_categories_and_transclusions() -> None:
     assert from_api(small_wiki(), CandidateCategories()) == EXPECTED
 
 
-@pytest.mark.parametrize("by_name", [False, True], ids=["linktarget", "cl_to"])
-def test_the_dumps_give_the_same_answer(tmp_path: Path, by_name: bool) -> None:
-    assert from_dumps(small_wiki(), tmp_path, CandidateCategories(), by_name) == EXPECTED
+def test_the_dumps_give_the_same_answer(tmp_path: Path) -> None:
+    assert from_dumps(small_wiki(), tmp_path, CandidateCategories()) == IN_CATEGORIES
 
 
 @pytest.mark.parametrize(
     "settings",
     [
         CandidateCategories(categories=(), templates=()),
-        CandidateCategories(dated_categories=(), templates=("Delete", "Keep")),
-        CandidateCategories(("licensed",), ("media missing permission",), ("keep",)),
+        CandidateCategories(dated_categories=(), templates=()),
+        CandidateCategories(("licensed",), ("media missing permission",), ()),
         CandidateCategories((), (), ()),
-        CandidateCategories(("No such category",), ("Nor this",), ("Nor that",)),
     ],
 )
-@pytest.mark.parametrize("by_name", [False, True], ids=["linktarget", "cl_to"])
-def test_both_paths_follow_the_settings(tmp_path: Path, settings: CandidateCategories, by_name: bool) -> None:
-    assert from_dumps(small_wiki(), tmp_path, settings, by_name) == from_api(small_wiki(), settings)
+def test_both_paths_follow_the_settings(tmp_path: Path, settings: CandidateCategories) -> None:
+    assert from_dumps(small_wiki(), tmp_path, settings) == from_api(small_wiki(), settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (
+            CandidateCategories(("Copyrigth violations",)),
+            "deletion_categories: there is no Category:Copyrigth violations",
+        ),
+        (
+            CandidateCategories(dated_categories=("deletion_Request",)),
+            "deletion_dated_categories: there is no Category:Deletion Request",
+        ),
+        (CandidateCategories(templates=("Delete", "Delet")), "deletion_templates: there is no Template:Delet,"),
+    ],
+)
+def test_a_category_or_template_that_is_not_there_is_named_with_its_setting(
+    tmp_path: Path, settings: CandidateCategories, said: str
+) -> None:
+    with pytest.raises(SettingError, match=said):
+        from_api(small_wiki(), settings)
+    with pytest.raises(SettingError, match=said):
+        from_dumps(small_wiki(), tmp_path, settings)
+
+
+def test_what_is_empty_but_there_is_asked_for_once_and_what_lists_something_needs_no_page() -> None:
+    wiki = LittleWiki(categories={"Listed": ["File:A.jpg"]}, pages={"Category:Empty", "Template:Unused"})
+    settings = CandidateCategories(("Listed", "Empty"), (), ("Unused",))
+    with serving(wiki) as server, ApiClient(server.origin(), LocalLeases(1)) as api:
+        assert deletion_candidates(api, settings) == {"A.jpg": "in Category:Listed"}
+    assert [seen.query["titles"] for seen in server.log.requests if "titles" in seen.query] == [
+        "Category:Empty|Template:Unused"
+    ]
 
 
 def test_the_demo_commons_gives_the_same_answer(tmp_path: Path) -> None:
@@ -145,23 +173,18 @@ from pipelines.commons.deletion import CandidateCategories
 from pipelines.commons.dumps import Dumps, deletion_candidates_from_dumps
 from tests.commons.server import peak_memory
 before = peak_memory()
-paths = dict(zip(("page", "categorylinks", "linktarget", "templatelinks"), sys.argv[1:]))
-dumps = Dumps(**{name: path or None for name, path in paths.items()})
-found = deletion_candidates_from_dumps(dumps, CandidateCategories())
+found = deletion_candidates_from_dumps(Dumps(*sys.argv[1:]), CandidateCategories())
 print(len(found), peak_memory() - before)
 """
 
 
-@pytest.mark.parametrize("by_name", [False, True], ids=["linktarget", "cl_to"])
-def test_a_large_dump_streams_in_bounded_memory(tmp_path: Path, by_name: bool) -> None:
+def test_a_large_dump_streams_in_bounded_memory(tmp_path: Path) -> None:
     rows = int(os.environ.get("WIT_TEST_DUMP_ROWS", "100000"))
-    paths = small_wiki().dump(tmp_path, by_name=by_name, padding=rows)
-    if by_name:
-        paths["linktarget"] = ""
+    paths = small_wiki().dump(tmp_path, padding=rows)
     done = subprocess.run([sys.executable, "-c", MEASURE, *paths.values()], capture_output=True, text=True, check=True)
     found, memory = map(int, done.stdout.split())
     print(f"{rows} rows of categorylinks: {memory / 1e6:.0f} MB on top")
-    assert found == len(EXPECTED)
+    assert found == len(IN_CATEGORIES)
     assert memory < 40e6, "whatever the number of rows"
 
 
@@ -196,9 +219,3 @@ def test_a_dump_that_cannot_be_read_is_named_with_the_way_out(tmp_path: Path) ->
     )
     with pytest.raises(DumpError, match=r"line 4: no row of 1 columns"):
         list(read_rows(path, "page", ("page_id",)))
-
-
-def test_numbered_categories_without_their_names_are_an_error(tmp_path: Path) -> None:
-    paths = small_wiki().dump(tmp_path, by_name=False)
-    with pytest.raises(DumpError, match="linktarget dump is needed"):
-        deletion_candidates_from_dumps(Dumps(paths["page"], paths["categorylinks"]), CandidateCategories())

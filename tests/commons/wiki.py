@@ -1,4 +1,4 @@
-"""A little wiki for tests, with two faces: an Action API over HTTP, and SQL dumps in both schemas."""
+"""A little wiki for tests, with two faces: an Action API over HTTP, and SQL dumps."""
 
 import gzip
 import itertools
@@ -9,16 +9,21 @@ from pathlib import Path
 
 from aiohttp import web
 
+from pipelines.commons.deletion import CandidateCategories
+
+_NAMESPACES = {"File": 6, "Template": 10, "Category": 14}
+
 
 @dataclass
 class LittleWiki:
-    """Pages by title with spaces, as MediaWiki shows them."""
+    """Pages by title with spaces, as MediaWiki shows them; `pages` are those of categories and templates."""
 
     files: dict[str, dict[str, object]] = field(default_factory=dict)
     categories: dict[str, list[str]] = field(default_factory=dict)
     templates: dict[str, list[str]] = field(default_factory=dict)
     moved: dict[str, str] = field(default_factory=dict)
     poison: set[str] = field(default_factory=set)
+    pages: set[str] = field(default_factory=lambda: set(CandidateCategories().pages()))
     at_once: int = 500
 
     async def __call__(self, request: web.Request) -> web.Response:
@@ -59,7 +64,7 @@ class LittleWiki:
             if target != title:
                 redirects.append({"from": title, "to": target})
             page: dict[str, object] = {"ns": 6, "title": target}
-            if target not in self.files:
+            if target not in self.files and target not in self.pages:
                 page["missing"] = True
             elif described:
                 page["imageinfo"] = [self.files[target]]
@@ -77,13 +82,12 @@ class LittleWiki:
         proceed = {"continue": {"iistart": str(start + self.at_once), "continue": "||"}} if more else {}
         return {**proceed, "query": query}
 
-    def dump(self, folder: Path, *, by_name: bool, padding: int = 0) -> dict[str, str]:
+    def dump(self, folder: Path, *, padding: int = 0) -> dict[str, str]:
         """Write the dumps; with `padding` rows in categories that matter to nobody; return their paths by table."""
-        titles = {title for members in (*self.categories.values(), *self.templates.values()) for title in members}
-        titles |= {f"Category:{name}" for name in self.categories}
+        titles = {title for members in self.categories.values() for title in members}
+        titles |= {f"Category:{name}" for name in self.categories} | self.pages
         pages = {title: number for number, title in enumerate(sorted(titles), start=1)}
         targets = {name: number for number, name in enumerate(sorted(self.categories), start=7)}
-        templates = {name: number for number, name in enumerate(sorted(self.templates), start=500)}
         links: list[tuple[int, str, bytes]] = [
             (pages[title], name, b"file" if title.startswith("File:") else b"subcat")
             for name, members in self.categories.items()
@@ -92,27 +96,17 @@ class LittleWiki:
         noise = ((10**6 + n, f"Padding {n % 1000}", b"file") for n in range(padding))
         target_of = targets | {f"Padding {n}": 10**4 + n for n in range(min(1000, padding))}
         every = itertools.chain(links, noise)
-        if by_name:
-            link_rows = ((page, _title(to), b"SORT'\\KEY\n(,", kind, b"2026") for page, to, kind in every)
-            link_columns = ("cl_from", "cl_to", "cl_sortkey", "cl_type", "cl_timestamp")
-            using = ((pages[t], 10, _title(name), 6) for name, ts in self.templates.items() for t in ts)
-            using_columns = ("tl_from", "tl_namespace", "tl_title", "tl_from_namespace")
-        else:
-            link_rows = ((b"SORT'\\KEY\n(,", kind, target_of[to], page, None) for page, to, kind in every)
-            link_columns = ("cl_sortkey", "cl_type", "cl_target_id", "cl_from", "cl_collation_id")
-            using = ((pages[t], 6, templates[name], 0) for name, ts in self.templates.items() for t in ts)
-            using_columns = ("tl_from", "tl_from_namespace", "tl_target_id", "tl_extra")
+        link_rows = ((b"SORT'\\KEY\n(,", kind, target_of[to], page, None) for page, to, kind in every)
+        link_columns = ("cl_sortkey", "cl_type", "cl_target_id", "cl_from", "cl_collation_id")
         page_rows = [
-            (number, 6 if title.startswith("File:") else 14, _title(title.partition(":")[2]), 0.5, None)
+            (number, _NAMESPACES[title.partition(":")[0]], _title(title.partition(":")[2]), 0.5, None)
             for title, number in pages.items()
         ]
         target_rows = [(number, 14, _title(name)) for name, number in target_of.items()]
-        target_rows += [(number, 10, _title(name)) for name, number in templates.items()]
         tables = {
             "page": (("page_id", "page_namespace", "page_title", "page_random", "page_lang"), page_rows),
             "categorylinks": (link_columns, link_rows),
             "linktarget": (("lt_id", "lt_namespace", "lt_title"), target_rows),
-            "templatelinks": (using_columns, using),
         }
         return {name: write_dump(folder / f"{name}.sql.gz", name, *content) for name, content in tables.items()}
 

@@ -24,10 +24,9 @@ WIKI = LittleWiki(
 )
 
 
-@pytest.mark.parametrize("by_name", [True, False], ids=["cl_to", "linktarget"])
-def test_candidates_come_from_dumps(client: Client, store: Store, tmp_path: Path, by_name: bool) -> None:
+def test_candidates_come_from_dumps(client: Client, store: Store, tmp_path: Path) -> None:
     """The API of these settings is nowhere: a request to it would fail."""
-    WIKI.dump(tmp_path, by_name=by_name)
+    WIKI.dump(tmp_path)
     this = context(store, partitions=1, deletion_dumps=f"{tmp_path}/")
     images = [{KEY: url_of(name), "name": name} for name in NAMES]
     write_table(this, IMAGES, rows_of(IMAGES, images))
@@ -47,5 +46,5 @@ def test_candidates_come_from_dumps(client: Client, store: Store, tmp_path: Path
 
 def test_dumps_that_are_not_there_are_named(client: Client, store: Store, tmp_path: Path) -> None:
     this = context(store, partitions=1, deletion_dumps=f"{tmp_path}/commonswiki-20261101-")
-    with pytest.raises(StageFailed, match=r"commonswiki-20261101-categorylinks\.sql\.gz is not there"):
+    with pytest.raises(StageFailed, match=r"commonswiki-20261101-linktarget\.sql\.gz is not there"):
         run_step(client, this, STEPS[0])
