@@ -127,7 +127,6 @@ def _compose(folder: Path, s3: str) -> Compose:
     (home / ".airflow").mkdir()
     (home / "release-defaults.json").write_text((DOCKER / "release-defaults.json").read_text())
     here = {"PATH": os.environ["PATH"], "HOME": str(folder), "LANG": "C.UTF-8", **_IMPATIENT}
-    here["WIT_RELEASE_SCHEDULE"] = "none"  # no refresh but those of the tests
     variables = dict(
         line.split("=", 1)
         for line in _make_env().fill((DOCKER / ".env.example").read_text("utf-8")).splitlines()
@@ -135,6 +134,7 @@ def _compose(folder: Path, s3: str) -> Compose:
     )
     compose = Compose(folder, variables, images, here)
     api = compose.port("airflow-api-server", 8080)
+    variables["WIT_RELEASE_SCHEDULE"] = "none"  # no refresh but those of the tests
     variables |= {"S3_ENDPOINT": s3, "WORKERS": str(WORKERS), "AIRFLOW_URL": f"http://127.0.0.1:{api}"}
     here["AIRFLOW__API__PORT"] = str(api)
     here["AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_SERVER_PORT"] = str(compose.port("airflow-scheduler", 8974))

@@ -185,6 +185,13 @@ def test_options_of_our_own_airflow_cfg_exist():
     assert named <= _airflow_options()
 
 
+def test_what_the_dags_read_can_be_set():
+    code = "".join(path.read_text("utf-8") for path in (ROOT / "dags").glob("*.py"))
+    for name, service in services(BASE).items():
+        if name.startswith("airflow-"):
+            assert set(re.findall(r'"(WIT_RELEASE_\w+)"', code)) <= service["environment"].keys()
+
+
 @pytest.mark.parametrize("variable", ["DASK_SCHEDULER_ADDRESS", "WIT_RELEASE_DEFAULTS"])
 def test_our_own_variables_are_read_by_the_code(variable: str):
     assert any(variable in service.get("environment", {}) for service in services(BASE).values())
