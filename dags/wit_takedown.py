@@ -12,15 +12,16 @@ the picture from the releases that have it.
 
 #### Why it behaves as it does
 
-**The list comes first, and nothing keeps it waiting.** It is read when images are decided upon, and once more right
-before publication, so a release that is being made at this moment will be without the files, too. A name that no
-release knows is recorded all the same, since WIT may have it later; what cannot be a file's name on Commons is refused.
+**The list comes first, and nothing keeps it waiting,** not even another run of this DAG that waits for its release. It
+is read when images are decided upon, and once more right before publication, so a release that is being made at this
+moment will be without the files, too. A name that no release knows is recorded all the same, since WIT may have it
+later; what cannot be a file's name on Commons is refused.
 
 **Marked at once.** A notice stands beside each release that holds one of the files, long before there is a release to
 use instead: those who hold copies can delete the picture today. The reason becomes public, so let it name nobody.
 
 **Withdrawing comes last, and waits.** With `now`, releases lose files only when there is a whole one without the
-picture; a run that makes a release holds the store's lock, and the task says whose it is and tries again. Where the
+picture; while another run holds the store's lock, the task says whose it is and looks again each minute. Where the
 picture must be gone before the next release can be made, trigger this DAG with `withdraw` alone: the newest release
 loses its shards, too. It is the only thing that ever deletes from a finished release, and the notices keep a record.
 
@@ -47,7 +48,7 @@ with DAG(
     doc_md=__doc__,
     schedule=None,
     catchup=False,
-    max_active_runs=1,
+    max_active_runs=16,
     is_paused_upon_creation=False,
     params=takedown_params(),
     default_args=DEFAULT_ARGS,

@@ -37,10 +37,14 @@ def test_every_dag_says_what_it_is_for_and_why_it_behaves_so(found: Found) -> No
         assert "Why" in dag["doc"], name
 
 
-def test_no_dag_makes_up_for_missed_runs_or_runs_twice_at_once(found: Found) -> None:
+def test_no_dag_makes_up_for_missed_runs_or_makes_two_releases_at_once(found: Found) -> None:
     for name, dag in found["dags"].items():
         assert not dag["catchup"], name
-        assert dag["max_active_runs"] == 1, name
+        assert dag["max_active_runs"] == 1 or name == "wit_takedown", name
+
+
+def test_a_takedown_is_not_kept_waiting_by_another_that_waits_for_its_release(found: Found) -> None:
+    assert found["dags"]["wit_takedown"]["max_active_runs"] > 10
 
 
 def test_every_task_has_an_owner_documentation_and_retries_that_back_off(found: Found) -> None:
