@@ -8,6 +8,7 @@
 
 s3fs turns the codes of S3 into OSErrors whose type tells a program little and whose text tells a person less. Passing
 errors (500, 503, a connection that breaks off) are not seen here: botocore and s3fs repeat such requests many times.
+A release on a web server is read by fsspec's HTTP, which says of whatever it cannot have that it is not there.
 """
 
 import contextlib
@@ -33,6 +34,7 @@ _REFUSED = frozenset(
     }
 )
 _SKEWED = frozenset({"RequestTimeTooSkewed"})
+_NOWHERE = frozenset({404, 410})
 _TROUBLED = frozenset({"InternalError", "ServiceUnavailable", "SlowDown", "RequestTimeout", "500", "502", "503", "504"})
 
 SILENT = frozenset({"400", "403"})
@@ -69,9 +71,12 @@ def explained(url: str, ask: Callable[[], object] | None = None) -> Iterator[Non
     """
     try:
         yield
-    except (FileNotFoundError, StoreError):
+    except StoreError:
         raise
-    except Exception as error:
+    except Exception as raised:
+        error = _behind(raised)
+        if isinstance(error, FileNotFoundError):
+            raise
         answer = _answer(error)
         if ask is not None and answer is not None and _code(answer) in SILENT:
             try:
@@ -88,6 +93,16 @@ def code_of(error: BaseException) -> str:
     """Return S3's code for what went wrong; empty where S3 said none."""
     answer = _answer(error)
     return "" if answer is None else _code(answer)
+
+
+def _behind(error: Exception) -> Exception:
+    """Return what went wrong, where fsspec says of a URL that it is not there."""
+    from aiohttp import ClientError, ClientResponseError  # what fsspec reads URLs with
+
+    cause = error.__cause__
+    if not isinstance(error, FileNotFoundError) or not isinstance(cause, (ClientError, TimeoutError)):
+        return error
+    return error if isinstance(cause, ClientResponseError) and cause.status in _NOWHERE else cause
 
 
 def _answer(error: BaseException | None) -> dict[str, Any] | None:
@@ -133,13 +148,19 @@ def _in_words(url: str, error: BaseException, answer: dict[str, Any] | None) -> 
 
 def _unanswered(url: str, error: BaseException) -> StoreError | None:
     """Tell failures of the network from those of this program."""
+    from aiohttp import ClientError, ClientResponseError
+
+    if isinstance(error, ClientResponseError) and error.status < 500:
+        return StoreRefused(f"{error.request_info.real_url}: the server says {error.status} {error.message}")
     try:
         from botocore import exceptions
+        from botocore.parsers import ResponseParserError
     except ModuleNotFoundError:  # pragma: no cover  # a store on another kind of server
         return None
     if isinstance(error, (exceptions.NoCredentialsError, exceptions.PartialCredentialsError)):
         return StoreRefused(f"{url}: {error}. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a profile")
-    if isinstance(error, (exceptions.HTTPClientError, exceptions.ResponseParserError, ConnectionError, TimeoutError)):
+    lost = (exceptions.HTTPClientError, exceptions.ConnectionError, ResponseParserError, ClientError)
+    if isinstance(error, (*lost, ConnectionError, TimeoutError)):
         return StoreUnreachable(
             f"{url}: the store cannot be reached ({error}). What is finished is kept; give the same command again when "
             f"it answers"

@@ -83,7 +83,7 @@ class Store:
     """A folder of a file system; every path is relative to it and uses ``/``.
 
     Args:
-        url: a local folder, or a URL that fsspec knows (``s3://bucket/prefix``).
+        url: a local folder, or a URL that fsspec knows (``s3://bucket/prefix``; ``https://…``, for reading).
 
     """
 
@@ -108,15 +108,21 @@ class Store:
         """The folder of a store on a local disk; None for an object store."""
         return Path(self._root) if "file" in _protocols(self._fs) else None
 
+    @property
+    def lists(self) -> bool:
+        """Whether it says which files it has; a web server gives a file to whoever knows its name."""
+        return "http" not in _protocols(self._fs)
+
     def locate(self, path: str) -> str:
         """Return the full name of a path, for people and for other programs."""
         return f"{self.url.rstrip('/')}/{path}" if path else self.url
 
     def _explained(self) -> contextlib.AbstractContextManager[None]:
-        """Make an object store's refusals say what to do."""
+        """Make a server's refusals say what to do."""
         if self.local is not None:
             return contextlib.nullcontext()
-        return explained(self.url, object_store.why(self._fs, self._root))
+        ask = object_store.why(self._fs, self._root) if "s3" in _protocols(self._fs) else None
+        return explained(self.url, ask)
 
     def _full(self, path: str) -> str:
         parts = path.split("/")
@@ -187,7 +193,14 @@ class Store:
             return None
 
     def files(self, folder: str) -> list[str]:
-        """Return the paths of all files below a folder, sorted; none where the folder is not there."""
+        """Return the paths of all files below a folder, sorted; none where the folder is not there.
+
+        Raises:
+            StoreError: the store does not list its files.
+
+        """
+        if not self.lists:
+            raise StoreError(f"{self.locate(folder)}: a web server does not say which files it has")
         base = self._full(folder) if folder else self._root
         try:
             with self._explained():

@@ -6,8 +6,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import s3fs
 
 from pipelines.errors import StoreError
+from pipelines.storage.refusals import StoreUnreachable
 from pipelines.storage.store import Store
 
 
@@ -116,3 +118,15 @@ def test_clearing_scratch_removes_what_killed_writers_left_and_nothing_else(tmp_
         assert not left.exists()
         written.file.write(b"whole")
     assert store.files("") == ["a.txt"]
+
+
+def test_a_store_that_does_not_answer_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    s3fs.S3FileSystem.clear_instance_cache()
+    for url in ("s3://bucket/store", "http://127.0.0.1:9/store"):
+        with pytest.raises(StoreUnreachable, match="the store cannot be reached"):
+            Store(url).exists("a.txt")
+    s3fs.S3FileSystem.clear_instance_cache()
