@@ -8,8 +8,9 @@
     for row in release.rows(languages=["de"]):
         row.url, row.picture, row.embedding, row.captions
 
-Everything is read shard by shard as it is asked for, so memory stays small whatever the size of the release. Shards
-that were withdrawn are passed over; the warning on opening says so. The same code reads the files of the 2021 release,
+Everything is read shard by shard as it is asked for, so memory stays small whatever the size of the release. The
+manifest says which shards there are: those that were withdrawn are passed over, and the warning on opening says so; one
+that a copy lacks otherwise is an error, not a smaller release. The same code reads the files of the 2021 release,
 which have the same columns.
 """
 
@@ -22,7 +23,7 @@ from typing import IO, Any, TypeVar
 import numpy as np
 import pyarrow.parquet as pq
 
-from pipelines.errors import ReleaseError
+from pipelines.errors import NotThere, ReleaseError
 from pipelines.releases import shards
 from pipelines.releases.changes import changes_file
 from pipelines.releases.notices import Notice, notice_beside, warn_if_superseded
@@ -57,10 +58,13 @@ class Row:
 
 
 class Release:
-    """A release, opened for reading. Made by `open_release`."""
+    """A release, opened for reading. Made by `open_release`, which says what `whole` is."""
 
-    def __init__(self, store: Store, manifest: dict[str, Any], notice: Notice | None = None) -> None:
+    def __init__(
+        self, store: Store, manifest: dict[str, Any], notice: Notice | None = None, *, whole: bool = True
+    ) -> None:
         self._store = store
+        self._whole = whole
         self.manifest = manifest
         self.notice = notice or Notice(self.version)
         """What was said of it after its publication: whether another one is to be used, and what was withdrawn."""
@@ -70,22 +74,35 @@ class Release:
         """Its name; empty for files that came without a manifest."""
         return str(self.manifest.get("version", ""))
 
-    def _shards(self, folder: str) -> list[str]:
-        return [path for path in self._store.files(folder) if not path.rsplit("/", 1)[-1].startswith((".", "_"))]
+    def _files(self, path: str) -> list[str]:
+        """Return the files that the release has below a path, or of that name."""
+        if not self._whole:
+            return [file for file in self._store.files(path) if not file.rsplit("/", 1)[-1].startswith((".", "_"))]
+        withdrawn = {one.path for one in self.notice.withdrawn}
+        return sorted(file for file in self.manifest["files"].keys() - withdrawn if f"{file}/".startswith(f"{path}/"))
 
-    def _rows(self, folder: str, read: Callable[[IO[bytes]], Iterator[T]]) -> Iterator[T]:
-        for path in self._shards(folder):
-            with self._store.open(path) as file:
+    def _rows(self, path: str, read: Callable[[IO[bytes]], Iterator[T]]) -> Iterator[T]:
+        for name in self._files(path):
+            with self._open(name) as file:
                 try:
                     yield from read(file)
                 except shards.DAMAGE as error:
-                    raise ReleaseError(f"{self._store.locate(path)}: {error}") from error
+                    raise ReleaseError(f"{self._store.locate(name)}: {error}") from error
+
+    def _open(self, name: str) -> IO[bytes]:
+        try:
+            return self._store.open(name)
+        except NotThere as error:
+            raise ReleaseError(
+                f"{error}, so this is no whole copy of release {self.version}. python -m pipelines verify says what "
+                f"else it lacks, and sync brings it; open_release(…, published=False) reads what there is"
+            ) from None
 
     def images(self) -> Iterator[PixelRow]:
         """Yield every picture, shard by shard.
 
         Raises:
-            ReleaseError: a shard is damaged; names file and line.
+            ReleaseError: a shard is missing or damaged; names file and line.
 
         """
         return self._rows(shards.PIXELS_FOLDER, shards.read_pixels)
@@ -94,7 +111,7 @@ class Release:
         """Yield URL and embedding, (2048,) float32, of every picture, shard by shard.
 
         Raises:
-            ReleaseError: a shard is damaged; names file and line.
+            ReleaseError: a shard is missing or damaged; names file and line.
 
         """
         return self._rows(shards.EMBEDDINGS_FOLDER, shards.read_embeddings)
@@ -106,17 +123,12 @@ class Release:
             languages: WIT's codes of the languages that are wanted; None: all.
 
         Raises:
-            ReleaseError: a shard is damaged; names the file.
+            ReleaseError: a shard is missing or damaged; names the file.
 
         """
-        for path in self._shards(shards.CAPTIONS_FOLDER):
-            with self._store.open(path) as file:
-                try:
-                    for row in shards.read_captions(file):
-                        if languages is None or row["language"] in languages:
-                            yield row
-                except shards.DAMAGE as error:
-                    raise ReleaseError(f"{self._store.locate(path)}: {error}") from error
+        for row in self._rows(shards.CAPTIONS_FOLDER, shards.read_captions):
+            if languages is None or row["language"] in languages:
+                yield row
 
     def ledger(self, outcomes: Collection[str] | None = None) -> Iterator[dict[str, Any]]:
         """Yield what became of each image that was considered.
@@ -125,12 +137,9 @@ class Release:
             outcomes: those that are wanted; None: all.
 
         """
-        for path in self._shards(shards.LEDGER_FOLDER):
-            with self._store.open(path) as file:
-                for batch in pq.ParquetFile(file).iter_batches(batch_size=1024):
-                    for row in batch.to_pylist():
-                        if outcomes is None or row["outcome"] in outcomes:
-                            yield row
+        for row in self._rows(shards.LEDGER_FOLDER, _read_table):
+            if outcomes is None or row["outcome"] in outcomes:
+                yield row
 
     def removals(self) -> Iterator[dict[str, Any]]:
         """Yield the ledger's rows of images that are gone, or that somebody wants to be gone, with the reason."""
@@ -146,11 +155,7 @@ class Release:
             ValueError: it is none of these.
 
         """
-        path = changes_file(Change(change))
-        if self._store.exists(path):  # the first release has none
-            with self._store.open(path) as file:
-                for batch in pq.ParquetFile(file).iter_batches(batch_size=1024):
-                    yield from batch.to_pylist()
+        return self._rows(changes_file(Change(change)), _read_table)  # the first release has no such file
 
     def rows(self, languages: Collection[str] | None = None) -> Iterator[Row]:
         """Yield every image with its embedding and its captions.
@@ -159,7 +164,7 @@ class Release:
             languages: of the captions; images without a caption in one of them are left out. None: all.
 
         Raises:
-            ReleaseError: the folders have different images, or a shard is damaged.
+            ReleaseError: the folders have different images, or a shard is missing or damaged.
 
         """
         by_url = itemgetter(KEY)
@@ -177,13 +182,18 @@ class Release:
             raise ReleaseError(f"{self._store.url}: {captioned[0]} has captions and no picture, or at another place")
 
 
+def _read_table(file: IO[bytes]) -> Iterator[dict[str, Any]]:
+    for batch in pq.ParquetFile(file).iter_batches(batch_size=1024):
+        yield from batch.to_pylist()
+
+
 def open_release(url: str, *, published: bool = True) -> Release:
     """Open a release. Warns (`notices.ReleaseSuperseded`) if it holds what was taken down since, or did.
 
     Args:
         url: of the release's folder: a path, or any URL that fsspec knows.
-        published: it must have a manifest, as every finished release has; False reads folders without, such as the
-            2021 release's.
+        published: it must have a manifest, as every finished release has, and all that this names; False reads what is
+            there, be it the 2021 release's or some of the shards.
 
     Raises:
         ReleaseError: it has no manifest.
@@ -196,4 +206,4 @@ def open_release(url: str, *, published: bool = True) -> Release:
         raise ReleaseError(f"{store.url} is no finished release: it has no {MANIFEST}")
     notice = notice_beside(store)
     warn_if_superseded(notice)
-    return Release(store, manifest or {}, notice)
+    return Release(store, manifest or {}, notice, whole=published)

@@ -1,8 +1,8 @@
 """Checks that a copy of a release is the one that was published: every file, byte for byte.
 
 ``sha256sum --check SHA256SUMS`` finds files that changed or are missing. This finds as well files that do not belong to
-the release, and a list of checksums that was changed together with the files. What was withdrawn is not missing: the
-notice on the release says so, and with which checksum it was published.
+the release, where the store lists its files, and a list of checksums that was changed together with the files. What was
+withdrawn is not missing: the notice on the release says so, and with which checksum it was published.
 """
 
 import json
@@ -31,16 +31,17 @@ def verify_release(url: str) -> Iterator[str]:
 
     """
     release = Store(url)
-    found = set(release.files(""))
-    if not found & _LISTS:
+    missing = [name for name in (MANIFEST, SUMS) if not release.exists(name)]
+    if len(missing) == len(_LISTS):
         raise ReleaseError(f"{release.url} is no release: it has neither {MANIFEST} nor {SUMS}")
-    yield from (f"{name}: missing" for name in (MANIFEST, SUMS) if name not in found)
-    sums, problems = _read(release, SUMS, parse_sums) if SUMS in found else ({}, [])
-    listed, more = _read(release, MANIFEST, _parse_manifest) if MANIFEST in found else ({}, [])
+    yield from (f"{name}: missing" for name in missing)
+    sums, problems = _read(release, SUMS, parse_sums) if SUMS not in missing else ({}, [])
+    listed, more = _read(release, MANIFEST, _parse_manifest) if MANIFEST not in missing else ({}, [])
     yield from problems + more
     if sums and listed:
         yield from _disagreements(sums, listed)
     expected = listed | sums
+    found = set(release.files("") if release.lists else filter(release.exists, expected))
     withdrawn = {one.path: one.sha256 for one in notice_beside(release).withdrawn}
     for path in sorted(withdrawn):
         if expected.get(path) != withdrawn[path]:

@@ -13,9 +13,12 @@ from pipelines.engine.step import Context, release_path
 from pipelines.errors import ReleaseError
 from pipelines.releases.reader import Release, open_release
 from pipelines.releases.verify import verify_release
+from pipelines.storage.refusals import StoreRefused, StoreUnreachable
 from pipelines.storage.store import Store
+from tests.private_server import private_server
 from tests.s3 import s3_server
 from tests.shared import shared
+from tests.web import web_server
 
 
 def url_of(published: Context) -> str:
@@ -128,6 +131,21 @@ def test_a_damaged_shard_is_named(published: Context, tmp_path: Path) -> None:
         list(open_release(str(copy)).images())
 
 
+@pytest.mark.parametrize("folder", ["image_pixels", "resnet_embeddings", "captions", "ledger"])
+def test_a_copy_that_lacks_a_shard_is_no_smaller_release(published: Context, tmp_path: Path, folder: str) -> None:
+    copy = Path(shutil.copytree(url_of(published), tmp_path / "release"))
+    shutil.rmtree(copy / folder)
+    read = {
+        "image_pixels": Release.images,
+        "resnet_embeddings": Release.embeddings,
+        "captions": Release.captions,
+        "ledger": Release.ledger,
+    }[folder]
+    with pytest.raises(ReleaseError, match=rf"{folder}/part-00000\S+ is not there, .*verify.*sync"):
+        list(read(open_release(str(copy))))
+    assert list(read(open_release(str(copy), published=False))) == []
+
+
 def test_an_unfinished_release_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ReleaseError, match=r"no finished release: it has no manifest\.json"):
         open_release(str(tmp_path))
@@ -157,3 +175,41 @@ def test_a_release_in_an_object_store_is_verified_there(release_on_s3: str) -> N
     assert list(verify_release(release_on_s3)) == []
     Store(release_on_s3).write_text("README.md", "something else")
     assert [problem.split(",")[0] for problem in verify_release(release_on_s3)] == ["README.md: changed"]
+
+
+@pytest.fixture
+def release_on_the_web(published: Context) -> Iterator[str]:
+    """Serve the release from a web server that lists no files."""
+    folder = Path(url_of(published))
+    with web_server(folder.parent) as url:
+        yield f"{url}/{folder.name}"
+
+
+def test_it_reads_the_same_from_a_web_server(release_on_the_web: str, release: Release) -> None:
+    remote = open_release(release_on_the_web)
+    assert remote.manifest == release.manifest
+    assert [(row.url, row.picture, row.captions) for row in remote.rows()] == [
+        (row.url, row.picture, row.captions) for row in release.rows()
+    ]
+    assert list(remote.ledger()) == list(release.ledger())
+    assert list(remote.changes("removed")) == []
+
+
+def test_a_release_on_a_web_server_is_verified_there(published: Context, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(url_of(published), tmp_path / "release"))
+    with web_server(tmp_path) as url:
+        assert list(verify_release(f"{url}/release")) == []
+        (copy / "README.md").write_text("something else")
+        (copy / "report.html").unlink()
+        missing, changed = verify_release(f"{url}/release")
+    assert missing == "report.html: missing"
+    assert changed.startswith("README.md: changed")
+
+
+def test_a_web_server_that_is_not_there_or_refuses_says_so(published: Context) -> None:
+    with web_server(Path(url_of(published)).parent) as url, pytest.raises(ReleaseError, match="no finished release"):
+        open_release(f"{url}/2020.01.01")
+    with pytest.raises(StoreUnreachable, match="cannot be reached"):
+        open_release(f"{url}/{published.version}")
+    with private_server({}) as url, pytest.raises(StoreRefused, match=r"manifest\.json: the server says 401"):
+        open_release(f"{url}/{published.version}")
