@@ -2,7 +2,7 @@
 
 Shards in which nothing changed are the same from release to release, byte for byte, so a copy that is a month old is
 brought up to date for the price of what changed. The copy's manifest is taken away first and written last: while it is
-neither the one release nor the other, it is none.
+neither the one release nor the other, it is none, and its SHA256SUMS lists the files of both.
 
 A release that holds what was taken down since is copied only for those who insist, where there is a later one without
 it; one of which files were withdrawn cannot be copied any more.
@@ -16,11 +16,12 @@ from pipelines.engine.progress import progress_for
 from pipelines.errors import ReleaseError
 from pipelines.releases.notices import Notice, notice_beside
 from pipelines.releases.versions import MANIFEST
-from pipelines.reports.checksums import SUMS, parse_sums
+from pipelines.reports.checksums import SUMS, format_sums, parse_sums
 from pipelines.storage.store import Store
 
 _AT_ONCE = 4
 _CHUNK = 1 << 20
+_DAY = 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +58,13 @@ def sync_release(url: str, folder: str, *, superseded: bool = False) -> Synced:
     _refuse_superseded(release, notice, insist=superseded)
     with release.open(SUMS) as file:
         wanted = parse_sums(file.read().decode())
+    copy.clear_scratch(_DAY)
     there = set(copy.files(""))
-    if there and not there & {MANIFEST, SUMS}:
-        raise ReleaseError(f"{copy.url} holds files, but no copy of a release; name another folder or an empty one")
     before = _sums(copy)
+    if there and MANIFEST not in there | before.keys():
+        raise ReleaseError(f"{copy.url} holds files, but no copy of a release; name another folder or an empty one")
     copy.remove(MANIFEST)
+    copy.write_text(SUMS, format_sums(before | wanted))
     shards = sorted(wanted.keys() - {MANIFEST})
     with ThreadPoolExecutor(_AT_ONCE) as pool, progress_for("sync", len(shards)) as progress:
         sizes = []
