@@ -274,7 +274,8 @@ CHANGES = _table(
     (KEY, pa.string()),
     ("change", pa.string()),  # Change
     ("reason", pa.string()),  # in words
-    ("what", pa.list_(pa.string())),  # of an image in both releases: what is different, in the order of changes.WHAT
+    # Of an image in both releases: what is different, in the order of changes.WHAT. Its type as Parquet gives it back.
+    ("what", pa.list_(pa.field("element", pa.string()))),
     ("commons_name", pa.string()),  # the file's name when it was last considered
     ("outcome_before", pa.string()),  # null: it was not considered
     ("outcome", pa.string()),  # null: it is not considered any more

@@ -8,7 +8,7 @@ single rows from an earlier run.
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import zip_longest
@@ -126,11 +126,15 @@ class Task:
     def _input(self, table: Table) -> Reads:
         return next(reads for reads in self.step.reads if reads.table == table)
 
+    def _keys(self, reads: Reads) -> Sequence[str]:
+        return [self.key] if reads.keys is None else reads.keys(self.context)
+
     def batches(self, table: Table, rows: int = 1024) -> Iterator[pa.RecordBatch]:
-        """Stream an input of this partition in batches of at most `rows`, with just the declared columns."""
+        """Stream an input in batches of at most `rows`; otherwise as `table` returns it."""
         reads = self._input(table)
-        with self.context.store.open(table_path(table.name, self.key)) as file:
-            yield from _stream(file, rows, [*reads.columns])
+        for key in self._keys(reads):
+            with self.context.store.open(table_path(table.name, key)) as file:
+                yield from _stream(file, rows, [*reads.columns])
 
     def aligned(self, tables: Sequence[Table], rows: int) -> Iterator[pa.Table]:
         """Stream inputs that have the same images in the same order, their declared columns side by side.
@@ -147,7 +151,7 @@ class Task:
             for table in tables:
                 file = stack.enter_context(self.context.store.open(table_path(table.name, self.key)))
                 columns = list(dict.fromkeys([KEY, *self._input(table).columns]))
-                streams.append(_regrouped(file, columns, rows))
+                streams.append(regrouped(_stream(file, rows, columns), rows))
             for parts in zip_longest(*streams):
                 keys = [None if part is None else part.column(KEY) for part in parts]
                 joined = parts[0]
@@ -165,9 +169,8 @@ class Task:
     def table(self, table: Table) -> pa.Table:
         """Return an input whole: the declared columns of this partition, or of all the partitions that it names."""
         reads = self._input(table)
-        keys = [self.key] if reads.keys is None else reads.keys(self.context)
         parts = []
-        for key in keys:
+        for key in self._keys(reads):
             with self.context.store.open(table_path(table.name, key)) as file:
                 parts.append(pq.ParquetFile(file, pre_buffer=False).read(columns=[*reads.columns], use_threads=False))
         # How the input was made is no part of what it says.
@@ -192,14 +195,16 @@ def _stream(file: IO[bytes], rows: int, columns: list[str]) -> Iterator[pa.Recor
 
     The engine gives each core a partition; threads of Arrow's would only take memory, a heap for each of them.
     """
-    yield from pq.ParquetFile(file, pre_buffer=False).iter_batches(batch_size=rows, columns=columns, use_threads=False)
+    whole = pq.ParquetFile(file, pre_buffer=False)
+    for batch in whole.iter_batches(batch_size=rows, columns=columns, use_threads=False):
+        yield batch.select(columns)
 
 
-def _regrouped(file: IO[bytes], columns: list[str], rows: int) -> Iterator[pa.Table]:
-    """Read a file in tables of exactly so many rows, whatever its row groups are."""
+def regrouped(parts: Iterable[pa.RecordBatch | pa.Table], rows: int) -> Iterator[pa.Table]:
+    """Yield tables of exactly so many rows, however they come; the last one has what is left."""
     held: pa.Table | None = None
-    for batch in _stream(file, rows, columns):
-        table = pa.Table.from_batches([batch]).select(columns)
+    for part in parts:
+        table = pa.Table.from_batches([part]) if isinstance(part, pa.RecordBatch) else part
         held = table if held is None else pa.concat_tables([held, table])
         while held.num_rows >= rows:
             yield held.slice(0, rows).combine_chunks()

@@ -3,17 +3,30 @@
 Beside them: what is different from the release before, and which pictures look alike.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipelines.engine.step import Context, FileStep, PartitionStep, RowStep, Task, one_key, shard_keys, table_path
+from pipelines.engine.step import (
+    Context,
+    FileStep,
+    PartitionStep,
+    RowStep,
+    Task,
+    one_key,
+    regrouped,
+    shard_keys,
+    table_path,
+)
 from pipelines.pulled import WIT_ROWS, rows_of
 from pipelines.releases import changes, shards
 from pipelines.releases.near_duplicates import near_duplicates, worth_comparing
+from pipelines.storage.spill import Spill
 from pipelines.tables import (
     CAPTION_FILES,
     CHANGE_FILES,
@@ -28,10 +41,14 @@ from pipelines.tables import (
     SIMILAR,
     Change,
     Outcome,
+    Table,
 )
 from pipelines.vision.perceptual_hash import perceptual_hash
 
 _ROWS = 1024  # rows of text in memory at a time: some 2 MB
+_GROUP = 8192  # rows in a row group of what is written as Parquet
+_RANGES = 64  # of URLs, at most: each may be a file that is open
+_SAMPLED = 256  # one of so many rows
 _PICTURES = 16  # pictures in memory at a time: what stays in the processor's cache until it is compressed
 
 
@@ -65,7 +82,7 @@ def _write_captions(task: Task) -> None:
 def _write_ledger(task: Task) -> None:
     with task.file(shards.ledger_shard(task.key)) as written:
         table = task.table(LEDGER)
-        pq.write_table(table, pa.PythonFile(written.file, mode="w"), compression="ZSTD", row_group_size=8192)
+        pq.write_table(table, pa.PythonFile(written.file, mode="w"), compression="ZSTD", row_group_size=_GROUP)
         written.rows = table.num_rows
 
 
@@ -74,15 +91,39 @@ def _compare(task: Task) -> Iterator[pa.Table]:
 
 
 def _write_changes(task: Task) -> None:
-    """Write the lists of what was added, removed and changed; the first release has none."""
+    """Write the lists of what was added, removed and changed; the first release has none.
+
+    Every image may have changed, so the rows are dealt out to ranges of URLs, and sorted range by range.
+    """
     if not task.context.base:
         return
-    table = task.table(CHANGES).sort_by(KEY)
-    for change in Change:
-        rows = table.filter(pc.equal(table.column("change"), change)).drop_columns("change")
-        with task.file(changes.changes_file(change)) as written:
-            pq.write_table(rows, pa.PythonFile(written.file, mode="w"), compression="ZSTD", row_group_size=8192)
-            written.rows = rows.num_rows
+    schema = CHANGES.schema.remove(CHANGES.schema.get_field_index("change"))
+    cuts = _cuts(task)
+    with ExitStack() as stack:
+        spills = {change: stack.enter_context(Spill(schema)) for change in Change}
+        for batch in task.batches(CHANGES):
+            for change, spill in spills.items():
+                of_it = batch.filter(pc.equal(batch.column("change"), change)).drop_columns("change")
+                rows = pa.Table.from_batches([of_it])
+                spill.add(rows, [bisect_right(cuts, url) for url in rows.column(KEY).to_pylist()])
+        for change, spill in spills.items():
+            with (
+                task.file(changes.changes_file(change)) as written,
+                pq.ParquetWriter(pa.PythonFile(written.file, mode="w"), schema, compression="ZSTD") as sink,
+            ):
+                for rows in regrouped((part.sort_by(KEY) for part in spill.parts()), _GROUP):
+                    sink.write_table(rows, _GROUP)
+                    written.rows += rows.num_rows
+                if not written.rows:
+                    sink.write_table(schema.empty_table())
+
+
+def _cuts(task: Task) -> list[str]:
+    """Return URLs between which there are about as many changes each, by a sample of them."""
+    sample: list[str] = []
+    for key in shard_keys(task.context):
+        sample += _column(task, CHANGES, key, KEY)[::_SAMPLED].to_pylist()
+    return sorted(sample)[:: len(sample) // _RANGES + 1]
 
 
 def _hash(task: Task, rows: pa.Table) -> pa.Table:
@@ -99,12 +140,12 @@ def _follows(context: Context, key: str) -> Mapping[str, str]:
 
 def _find_similar(task: Task) -> Iterator[pa.Table]:
     """Compare all pictures with each other. In memory are their hashes, and the URLs of those that look alike."""
-    hashes = [_hashed(task, key, "phash").drop_null().to_numpy() for key in shard_keys(task.context)]
+    hashes = [_column(task, PHASHES, key, "phash").drop_null().to_numpy() for key in shard_keys(task.context)]
     alike = np.split(worth_comparing(np.concatenate(hashes)), np.cumsum([len(part) for part in hashes])[:-1])
     urls: list[str] = []
     for key, wanted in zip(shard_keys(task.context), alike, strict=True):
         if wanted.any():
-            known = _hashed(task, key, KEY).filter(pc.is_valid(_hashed(task, key, "phash")))
+            known = _column(task, PHASHES, key, KEY).filter(pc.is_valid(_column(task, PHASHES, key, "phash")))
             urls += known.filter(pa.array(wanted)).to_pylist()
     kept = np.concatenate([part[wanted] for part, wanted in zip(hashes, alike, strict=True)])
     found = near_duplicates(urls, kept)
@@ -112,8 +153,8 @@ def _find_similar(task: Task) -> Iterator[pa.Table]:
     yield pa.Table.from_pylist(rows, schema=SIMILAR.schema)
 
 
-def _hashed(task: Task, key: str, column: str) -> pa.ChunkedArray:
-    with task.context.store.open(table_path(PHASHES.name, key)) as file:
+def _column(task: Task, table: Table, key: str, column: str) -> pa.ChunkedArray:
+    with task.context.store.open(table_path(table.name, key)) as file:
         return pq.ParquetFile(file, pre_buffer=False).read(columns=[column], use_threads=False).column(column)
 
 

@@ -2,8 +2,11 @@
 
 import hashlib
 import io
+from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
@@ -13,10 +16,10 @@ from pipelines.commons.politeness import LocalLeases
 from pipelines.engine.partition import Receipt, make_partition
 from pipelines.engine.step import Context, Step, release_path
 from pipelines.releases import shards
-from pipelines.stages.write_shards import FIND_NEAR_DUPLICATES, FIND_SIMILAR, HASH, WRITE_PIXELS
+from pipelines.stages.write_shards import FIND_NEAR_DUPLICATES, FIND_SIMILAR, HASH, WRITE_CHANGES, WRITE_PIXELS
 from pipelines.storage.store import Store
-from pipelines.tables import FETCHED, KEY, LEDGER, NEAR_DUPLICATES, PHASHES, PIXELS, SIMILAR, Outcome
-from tests.stages.making import context, read_table, rows_of, write_table
+from pipelines.tables import CHANGES, FETCHED, KEY, LEDGER, NEAR_DUPLICATES, PHASHES, PIXELS, SIMILAR, Change, Outcome
+from tests.stages.making import context, nulls, read_table, rows_of, write_table
 
 PARTITIONS = 4
 
@@ -139,3 +142,45 @@ def test_pixel_shards_hold_the_released_pictures_in_the_order_of_their_urls(this
     assert set(found) == {"A.jpg", "C.jpg", "D.jpg", "F.jpg", "Flat.jpg"}
     assert found["D.jpg"].picture == SHOWN[0]["D.jpg"]
     assert found["D.jpg"].page == file_page_url("D.jpg")
+
+
+CHANGED_IN_EACH = 16_000
+
+
+@pytest.fixture
+def changed(store: Store) -> tuple[Context, pa.Table]:
+    """Give a release in which most of many images changed, and its changes in the order of their URLs."""
+    this = replace(context(store, partitions=PARTITIONS), base="2025.12.01")
+    parts = []
+    for index in range(PARTITIONS):
+        digests = [hashlib.sha256(f"{index} {number}".encode()).hexdigest() for number in range(CHANGED_IN_EACH)]
+        urls = pa.array(sorted(original_url(f"{digest}.jpg") for digest in digests))
+        kinds = pa.array([Change.ADDED if url[-5] == "0" else Change.CHANGED for url in urls.to_pylist()])
+        what = pa.array([["picture"]] * len(urls), CHANGES.schema.field("what").type)
+        columns = {KEY: urls, "change": kinds, "what": what, "reason": pc.binary_repeat(urls, 12)}
+        parts.append(nulls(CHANGES, **columns))
+        write_table(this, CHANGES, parts[-1], f"part-{index:05d}")
+    return this, pa.concat_tables(parts).sort_by(KEY)
+
+
+def test_changes_are_one_list_of_each_kind_in_the_order_of_their_urls(changed: tuple[Context, pa.Table]) -> None:
+    this, every = changed
+    run(this, WRITE_CHANGES)
+    for change in Change:  # nothing was removed
+        whole = pa.BufferOutputStream()
+        of_it = every.filter(pc.equal(every.column("change"), change)).drop_columns("change")
+        pq.write_table(of_it, whole, compression="ZSTD", row_group_size=8192)
+        with this.store.open(release_path(this.version, f"changes/{change}.parquet")) as file:
+            assert file.read() == whole.getvalue().to_pybytes(), change
+
+
+def test_what_changed_is_never_whole_in_memory(changed: tuple[Context, pa.Table]) -> None:
+    this, every = changed
+    pool = pa.default_memory_pool()
+    measured = pa.proxy_memory_pool(pool)
+    pa.set_memory_pool(measured)
+    try:
+        run(this, WRITE_CHANGES)
+    finally:
+        pa.set_memory_pool(pool)
+    assert 0 < measured.max_memory() < every.nbytes
