@@ -6,15 +6,13 @@ described once. Stages name the settings that they read; changing one recomputes
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from pipelines.commons.origin import Origin, origin
 from pipelines.errors import SettingError
 from pipelines.places import INPUT, PLACE, refuse_secrets, refuse_secrets_of_input
-
-if TYPE_CHECKING:
-    from pipelines.commons.origin import Origin
 
 WIT = "https://storage.googleapis.com/gresearch/wit/"
 
@@ -209,14 +207,10 @@ class ReleaseConfig(BaseModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.origin == "wikimedia" and not re.fullmatch(r"[^@\s]+@[^@\s]+\.[^@\s]+", self.operator_contact):
-            raise ValueError(
-                "operator_contact: Wikimedia's user-agent policy asks for the operator's e-mail address; "
-                "set it to yours before the first request"
-            )
-        if self.origin != "wikimedia" and not (self.media_url and self.api_url):
-            missing = "media_url" if not self.media_url else "api_url"
-            raise ValueError(f"{missing}: origin {self.origin} has no servers of its own; give their URL")
+        try:
+            self.commons()
+        except SettingError as error:
+            raise ValueError(str(error)) from None
         if not self.stand_in and (self.face_model == "cascade-stand-in" or self.embedding_model.endswith("stand-in")):
             raise ValueError("stand_in: must be true for a face_model or embedding_model that is a stand-in")
         if self.stand_in and self.origin != "demo":
@@ -241,15 +235,13 @@ class ReleaseConfig(BaseModel):
                 problems.append(f"{field}: {message}" if field else message)
             raise SettingError("; ".join(problems)) from None
 
-    def commons(self) -> "Origin":
+    def commons(self) -> Origin:
         """Return the servers of Commons that these settings name, with the limits that hold there.
 
         Raises:
-            OriginError: the settings ask for more than the policy allows.
+            SettingError: the settings ask for more than the policy allows, or lack what it asks for.
 
         """
-        from pipelines.commons.origin import origin
-
         return origin(
             self.origin,
             media_url=self.media_url or None,

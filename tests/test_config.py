@@ -49,6 +49,15 @@ def test_wikimedia_without_the_operators_contact_is_refused(contact: str) -> Non
         ReleaseConfig.parse({"origin": "wikimedia", "operator_contact": contact})
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("operator_contact", "info@müller.example"), ("media_url", "ftp://files.example"), ("api_url", "no-url")],
+)
+def test_what_the_origin_refuses_is_refused_with_the_form(field: str, value: str) -> None:
+    with pytest.raises(SettingError, match=rf"^{field}: "):
+        ReleaseConfig.parse({**DEMO, "origin": "mirror", field: value})
+
+
 def test_wikimedia_with_a_contact_has_wikimedias_limits() -> None:
     origin = ReleaseConfig.parse({"operator_contact": "me@example.org"}).commons()
     assert (origin.connections, origin.bits_per_second, origin.api_connections) == (2, 25_000_000, 1)
@@ -57,8 +66,8 @@ def test_wikimedia_with_a_contact_has_wikimedias_limits() -> None:
 
 def test_limits_above_the_policy_need_an_agreement() -> None:
     settings = {"operator_contact": "me@example.org", "connections": 8}
-    with pytest.raises(SettingError, match="connections"):
-        ReleaseConfig.parse(settings).commons()
+    with pytest.raises(SettingError, match=r"^connections: "):
+        ReleaseConfig.parse(settings)
     assert ReleaseConfig.parse({**settings, "agreement": "ticket 123"}).commons().connections == 8
 
 

@@ -12,8 +12,6 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-import aiohttp
-
 from pipelines.commons.politeness import Allowance
 from pipelines.errors import SettingError
 
@@ -28,7 +26,8 @@ API_REQUESTS_PER_SECOND = 200 / 60
 
 _OWN_CONNECTIONS = 16
 _ON_THIS_MACHINE: dict[str, Any] = {"attempts": 3, "backoff": 0.2, "backoff_limit": 2.0}  # nobody to be patient with
-_MAIL = re.compile(r"[^@\s()<>;]+@[^@\s()<>;]+\.[^@\s()<>;]+")
+_MAIL = re.compile(r"[^@<>]+@[^@<>]+\.[^@<>]+")
+_UNSENDABLE = re.compile(r"[^!-~]|[()\\;]")  # in the comment of a header: no blanks, nothing that ends it, ASCII alone
 
 
 class PolicyError(SettingError):
@@ -112,9 +111,9 @@ def user_agent(name: str, contact: str, url: str) -> str:
     except PackageNotFoundError:
         release = "0"
     product = re.sub(r"[^A-Za-z0-9!#$%&'*+.^_`|~-]+", "-", name).strip("-") or "wit-release"
-    about = "; ".join(re.sub(r"[^\x21-\x7e]|[()\\;]", "", part) for part in (url, contact) if part)
+    about = "; ".join(part for part in (url, contact) if part)
     comment = f" ({about})" if about else ""
-    return f"{product}/{release}{comment} wit-release/{release} aiohttp/{aiohttp.__version__}"
+    return f"{product}/{release}{comment} wit-release/{release} aiohttp/{version('aiohttp')}"
 
 
 def origin(
@@ -134,7 +133,8 @@ def origin(
     """Return the origin of a profile; an argument that is None (or empty, or 0) takes the profile's own value.
 
     Raises:
-        PolicyError: Wikimedia without a contact of the operator, or limits above its policy without an agreement.
+        PolicyError: Wikimedia without a contact of the operator, a contact that no header can hold, or limits above
+            Wikimedia's policy without an agreement.
         SettingError: a mirror or the demo without the URLs of its servers, or a URL that is none.
 
     """
@@ -148,6 +148,13 @@ def origin(
             "Wikimedia's user-agent policy asks for an address at which the operator can be reached; "
             f"{operator_contact!r} is no e-mail address. Give your own before the first request",
         )
+    for setting, value in (("operator_contact", operator_contact), ("operator_url", operator_url)):
+        if _UNSENDABLE.search(value):
+            raise PolicyError(
+                setting,
+                f"a user agent cannot hold {value!r}, but only ASCII without blanks, brackets, semicolons and backslashes. "
+                "Write a domain in Punycode (xn--…) and a path with percent signs, or give another address",
+            )
     limits: dict[str, tuple[float | None, float | None, float]] = {
         "connections": (connections, None if policy else _OWN_CONNECTIONS, CONNECTIONS),
         "bits_per_second": (bits_per_second, None, BITS_PER_SECOND),

@@ -48,9 +48,24 @@ def test_without_a_contact_of_the_operator_nothing_starts(contact: str) -> None:
     assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
 
 
+@pytest.mark.parametrize("profile", ["wikimedia", "mirror"])
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("operator_contact", "info@müller.example"),
+        ("operator_contact", "a(b)@institute.example"),
+        ("operator_url", "https://müller.example/"),
+        ("operator_url", "https://x.example/\r\nX: 1 (;)"),
+    ],
+)
+def test_whom_a_header_cannot_name_is_not_named_as_somebody_else(profile: str, setting: str, value: str) -> None:
+    with pytest.raises(PolicyError, match=f"^{setting}: .*Punycode"):
+        made(profile, **OWN, **{setting: value})
+
+
 @pytest.mark.parametrize("name", ["A\r\nX: 1", "Über Institut", "a(b)c;", "///"])
 def test_no_setting_can_put_a_second_header_into_a_request(name: str) -> None:
-    agent = made(operator_name=name, operator_url="https://x.example/\r\nX: 1 (;)").user_agent
+    agent = made(operator_name=name).user_agent
     assert agent.isascii()
     assert agent.isprintable()
     assert agent.count("(") == agent.count(")") == 1
