@@ -23,13 +23,15 @@ import pytest
 from distributed import Client, LocalCluster
 
 from tests.commons.cluster import eventually
-from tests.docker.files import BASE, DOCKER, ROOT, example, services
+from tests.docker.files import COMPOSE, DOCKER, ROOT, example, services
 from tests.docker.test_scripts import _script
 from tests.s3 import s3_server
 
 README = (DOCKER / "README.md").read_text("utf-8")
 SECTION = README[README.index("## Operating it") : README.index("## Kubernetes")]
 BLOCKS = re.findall(r"^```\n(.*?)^```$", SECTION, re.MULTILINE | re.DOTALL)
+SPANS = re.findall(r"`(dc [^`]+)`", SECTION)
+KNOWN = {name for path in COMPOSE for name in services(path)}
 RUN = dict(re.findall(r"<!-- run: (.*?) -->\n```\n(.*?)^```$", SECTION, re.MULTILINE | re.DOTALL))
 PYTHON = Path(sys.executable).parent
 POSTGRES = next(iter(sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)), Path("/nowhere"))
@@ -39,12 +41,12 @@ OTHERS = ("AIRFLOW_ADMIN_PASSWORD", "AIRFLOW_JWT_SECRET", "AIRFLOW_API_SECRET_KE
 slow = pytest.mark.skipif(not os.environ.get("WIT_SLOW_TESTS"), reason="takes minutes: set WIT_SLOW_TESTS=1")
 
 
-@pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.splitlines()[0][:40])
+@pytest.mark.parametrize("block", BLOCKS + SPANS, ids=lambda block: block.splitlines()[0][:40])
 def test_the_commands_are_well_formed_and_name_what_exists(block: str):
     subprocess.run(["bash", "-n"], input=block, text=True, check=True)
     for line in block.replace("\\\n", "").splitlines():
-        asked = re.search(r"\bdc (?:exec|run)((?: -\S+(?: \"[^\"]+\")?)*) (\S+)", line)
-        assert not asked or asked[2] in services(BASE), line
+        asked = re.search(r"\bdc (?:exec|run|logs|ps)((?: -\S+(?: \"[^\"]+\")?)*) (\S+)", line)
+        assert not asked or asked[2] in KNOWN, line
         for variable in re.findall(r"s.\^([A-Z_]+)=", line):
             assert variable in example(), line
 
