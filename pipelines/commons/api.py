@@ -94,11 +94,21 @@ class ApiClient:
         return described(titles, answers)
 
     def _describe_bad(self, title: str, error: ApiError) -> Description:
-        """Describe a file of which the API can say no more than whether it is there."""
+        """Describe a file of which the API can say no more than whether it is there.
+
+        Raises:
+            ApiUnavailable: it does not even say that. No error but one about the title means that a file is missing.
+
+        """
         try:
             page = pages_of([title], list(self.query({"titles": title, "redirects": "1"})))[title]
-        except ApiError:
-            return Description(exists=False, problem=str(error))
+        except ApiError as refusal:
+            if refusal.code in _OF_ONE_TITLE:
+                return Description(exists=False, problem=str(error))
+            raise ApiUnavailable(
+                f"the Action API cannot even tell whether there is {title}: {refusal}. "
+                "What it said before is kept; start the run again when it is back"
+            ) from refusal
         there = is_there(page)
         return Description(exists=there, title=page_name(page) if there else None, problem=str(error))
 

@@ -1,8 +1,9 @@
 """One polite conversation with an Action API: a lease, a connection, and an answer to each question in the end.
 
 What may pass is waited for and asked again: a lag of the database (``maxlag``), throttling, server errors, lost
-connections. After a slow answer the policy asks for a rest, which the governor keeps. Synchronous for its callers, with
-an event loop of its own.
+connections, and trouble with the database, which MediaWiki tells with status 200 and the name of an exception. After a
+slow answer the policy asks for a rest, which the governor keeps. Synchronous for its callers, with an event loop of its
+own.
 """
 
 import asyncio
@@ -25,7 +26,8 @@ _PATIENCE = 0.5
 _LONGEST_URL = 4000  # longer queries are posted: servers and proxies refuse long URLs
 _MAX_ANSWER = 64 << 20
 _MAXLAG = "5"  # seconds, as https://www.mediawiki.org/wiki/Manual:Maxlag_parameter recommends
-_PASSING = frozenset({"maxlag", "ratelimited", "readonly", "internal_api_error_DBQueryTimeoutError", "timeout"})
+_SILENCING = frozenset({"maxlag", "ratelimited", "readonly", "timeout"})
+_DATABASE = ("internal_api_error_DB", "internal_api_error_ReadOnly")  # what the codes of its exceptions begin with
 _LAG_PAUSE = 5.0
 
 log = logging.getLogger(__name__)
@@ -145,8 +147,10 @@ class ApiSession:
         if not refusal:
             return answer
         code, info = str(refusal.get("code")), str(refusal.get("info"))
-        if code in _PASSING:
+        if code in _SILENCING:
             raise _Passing(f"{code}: {info}", _LAG_PAUSE if wait is None else wait)
+        if code.startswith(_DATABASE):
+            raise _Passing(f"{code}: {info}", wait)
         raise ApiError(code, info)
 
     async def _pick_up(self) -> aiohttp.ClientSession:

@@ -136,6 +136,50 @@ def test_a_server_that_keeps_failing_ends_the_run_with_advice() -> None:
     assert len(server.log.requests) == 3
 
 
+async def refused(code: str) -> web.Response:
+    return web.json_response({"error": {"code": code, "info": "Caught exception of a type"}})
+
+
+@pytest.mark.parametrize("exception", ["DBQueryTimeoutError", "DBConnectionError", "DBQueryError", "ReadOnlyError"])
+def test_trouble_with_the_database_is_waited_out_and_makes_no_file_missing(exception: str) -> None:
+    """MediaWiki's codes for exceptions that it does not catch, see errorMessagesFromException in its ApiMain.php."""
+    wanted = [f"F{number}.jpg" for number in range(50)]
+    wiki, left = LittleWiki({f"File:{name}": imageinfo(name) for name in wanted}), [1, 2, 3]
+
+    async def answer(request: web.Request) -> web.Response:
+        return await refused(f"internal_api_error_{exception}") if left and left.pop() else await wiki(request)
+
+    with asking(answer) as (api, server):
+        assert all(file.sha1 for file in api.describe(wanted).values())
+    assert titles_in(server.log) == [50] * 4, "asked again, whole"
+    left[:] = range(1, 99)
+    with asking(answer, attempts=3) as (api, _), pytest.raises(ApiUnavailable, match=exception):
+        api.describe(wanted)
+
+
+def test_a_file_that_breaks_mediawiki_is_described_as_far_as_it_goes() -> None:
+    wiki = LittleWiki({f"File:{name}": imageinfo(name) for name in ("A.jpg", "B.jpg")})
+
+    async def answer(request: web.Request) -> web.Response:
+        if "prop" in request.query and "B.jpg" in request.query["titles"]:
+            return await refused("internal_api_error_TypeError")
+        return await wiki(request)
+
+    with asking(answer) as (api, _):
+        described = api.describe(["A.jpg", "B.jpg"])
+    assert described["A.jpg"].sha1
+    assert (described["B.jpg"].exists, described["B.jpg"].sha1) == (True, None)
+    assert "TypeError" in (described["B.jpg"].problem or "")
+
+
+def test_only_an_error_about_its_title_says_that_a_file_is_missing() -> None:
+    with asking(lambda _: refused("invalidtitle")) as (api, _):
+        assert api.describe(["A.jpg"])["A.jpg"].exists is False
+    broken = asking(lambda _: refused("internal_api_error_MWException"))
+    with broken as (api, _), pytest.raises(ApiUnavailable, match=r"File:A.jpg.*MWException"):
+        api.describe(["A.jpg"])
+
+
 def test_a_refused_user_agent_stops_the_run() -> None:
     async def answer(_: web.Request) -> web.Response:
         return web.Response(status=403, body=b"Please set a user-agent")
