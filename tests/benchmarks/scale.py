@@ -136,7 +136,7 @@ def _pictured(images: pa.Table) -> pa.Table:
         **{KEY: images.column(KEY), "format": pa.array(["JPEG"] * count), "status": pa.array([FETCHED] * count)},
         **{name: side for name in ("fetched_width", "fetched_height", "width", "height")},
         bytes=pa.array([len(picture) for picture in pictures], pa.int64()),
-        sha256=pa.array([hashlib.sha256(picture).hexdigest() for picture in pictures], pa.string()),
+        sha256=_digests(pictures),
         image=pa.array(pictures, pa.binary()),
     )
 
@@ -147,9 +147,14 @@ def _picture(url: str) -> bytes:
     return cv2.imencode(".jpg", grey, [cv2.IMWRITE_JPEG_QUALITY, 50])[1].tobytes()
 
 
+def _digests(pictures: list[bytes]) -> pa.StringArray:
+    return pa.array([hashlib.sha256(picture).hexdigest() for picture in pictures], pa.string())
+
+
 def _faceless(images: pa.Table) -> pa.Table:
+    urls = images.column(KEY)
     none = pa.array([[]] * images.num_rows, FACES.schema.field("faces").type)
-    return nulls(FACES, **{KEY: images.column(KEY), "faces": none})
+    return nulls(FACES, **{KEY: urls, "sha256": _digests([_picture(url) for url in urls.to_pylist()]), "faces": none})
 
 
 def _bare(images: pa.Table) -> pa.Table:
