@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import aiohttp
+from yarl import URL
 
 from pipelines.commons.origin import Origin
 from pipelines.commons.politeness import Governor, Lease, Leases
@@ -23,7 +24,7 @@ from pipelines.commons.verdict import UserAgentRefused, readable, retry_after
 from pipelines.errors import WitReleaseError
 
 _PATIENCE = 0.5
-_LONGEST_URL = 4000  # longer queries are posted: servers and proxies refuse long URLs
+_LONGEST_URL = 4000  # as it is sent; longer queries are posted: servers and proxies refuse long URLs
 _MAX_ANSWER = 64 << 20
 _MAXLAG = "5"  # seconds, as https://www.mediawiki.org/wiki/Manual:Maxlag_parameter recommends
 _SILENCING = frozenset({"maxlag", "ratelimited", "readonly", "timeout"})
@@ -115,10 +116,11 @@ class ApiSession:
         self._governor.started(time.monotonic())
         self._leases.traffic.add(REQUESTS)
         try:
-            post = sum(len(value) for value in query.values()) > _LONGEST_URL
-            how = {"data": query} if post else {"params": query}
-            url = self._origin.api_url
-            async with http.request("POST" if post else "GET", url, allow_redirects=False, **how) as response:  # type: ignore[arg-type]
+            api = URL(self._origin.api_url)
+            url = api.with_query(query)
+            post = len(str(url)) > _LONGEST_URL
+            asking = http.post(api, data=query, allow_redirects=False) if post else http.get(url, allow_redirects=False)
+            async with asking as response:
                 body = await _read(response)
                 self._leases.traffic.add(BYTES_RECEIVED, len(body))
         except TimeoutError:

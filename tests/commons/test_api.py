@@ -42,6 +42,20 @@ def test_files_are_described_in_batches_of_fifty_under_the_names_that_were_asked
     assert len({seen.peer for seen in server.log.requests}) == 1
 
 
+def test_no_url_is_longer_than_servers_and_proxies_take() -> None:
+    wanted = [f"Церковь_Святой_Троицы,_вид_с_северо-запада_{number}.jpg" for number in range(50)]
+    wiki = LittleWiki({f"File:{name.replace('_', ' ')}": imageinfo(name) for name in wanted})
+
+    async def answer(request: web.Request) -> web.Response:
+        return await wiki(request) if len(request.raw_path) <= 4096 else web.Response(status=414)
+
+    with asking(answer) as (api, server):
+        assert all(file.sha1 for file in api.describe(wanted).values())
+        assert all(file.sha1 for file in api.describe(wanted[:2]).values())
+    assert titles_in(server.log) == [50, 2]
+    assert ["?" in seen.path for seen in server.log.requests] == [False, True], "posted only where need be"
+
+
 def test_long_answers_are_followed_to_their_end() -> None:
     wanted = [f"F{number}.jpg" for number in range(50)]
     wiki = LittleWiki({f"File:{name}": imageinfo(name) for name in wanted}, at_once=7)
