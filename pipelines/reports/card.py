@@ -12,6 +12,7 @@ from typing import Any
 import yaml  # type: ignore[import-untyped]
 
 from pipelines.reports.card_texts import (
+    CITATION,
     COLLECTION,
     COLUMNS,
     FILES,
@@ -22,6 +23,7 @@ from pipelines.reports.card_texts import (
     READING,
     REMOVALS,
     STAND_IN,
+    TEXT_LICENCE,
     USES,
 )
 from pipelines.reports.facts import Facts
@@ -83,6 +85,7 @@ def _sections(facts: Facts) -> Iterator[str]:
     yield f"## Known biases and limits\n\n{LIMITS}"
     yield f"## Licences\n\n{_rights(facts)}"
     yield f"## Removals\n\n{REMOVALS}"
+    yield f"## Citation\n\nName the release, {facts.version}, and cite WIT:\n\n```bibtex\n{CITATION}\n```"
     yield f"## Contact\n\n{_contact(facts)}"
 
 
@@ -159,8 +162,11 @@ def _rights(facts: Facts) -> str:
     return (
         "Each picture has a licence and an author of its own: `licence`, `licence_url`, `author` and `credit` in "
         "`parquet/` and in the ledger, as its file page on Commons (`metadata_url`) stated them. Who shows a picture "
-        "must follow its licence. Captions and context are Wikipedia's, under CC BY-SA.\n\n"
+        "must follow its licence. Captions and context are Wikipedia's of 2020, under CC BY-SA 3.0: "
+        f"{TEXT_LICENCE}\n\n"
         + _numbers("Licences of the pictures", "licence", "pictures", facts.licences)
+        + "\n\n"
+        + _numbers("Texts of these licences", "licence_url", "pictures", facts.licence_urls)
     )
 
 

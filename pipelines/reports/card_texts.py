@@ -91,6 +91,16 @@ LIMITS = """- What Wikipedia shows is what its authors chose: people, places and
 - Near duplicates stay in the release; only `near_duplicate_of` marks them.
 - ResNet-50 was trained on ImageNet, whose classes and biases its features carry."""
 
+TEXT_LICENCE = "https://creativecommons.org/licenses/by-sa/3.0/"
+"""Wikipedia's when WIT was made of it, in 2020; since 2023 it is version 4.0."""
+
+CITATION = """@article{srinivasan2021wit,
+  title={WIT: Wikipedia-based Image Text Dataset for Multimodal Multilingual Machine Learning},
+  author={Srinivasan, Krishna and Raman, Karthik and Chen, Jiecao and Bendersky, Michael and Najork, Marc},
+  journal={arXiv preprint arXiv:2103.01913},
+  year={2021}
+}"""
+
 REMOVALS = """A picture that is removed from Commons, nominated for deletion there, or named in a request to us is left
 out of the next release, and its ledger says so. If you keep a copy of an earlier release, please follow:
 delete what `changes/removed.parquet` lists. To have a picture removed, have it removed from Commons, or

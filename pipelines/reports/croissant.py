@@ -2,7 +2,8 @@
 
 It names every file with checksum and size, and the columns of the joined Parquet files, the captions and the ledger, so
 that loaders know what to do with them. Pixels and embeddings as text have no header, which Croissant cannot describe:
-they are listed as files, and their content stands in the Parquet files.
+they are listed as files, and their content stands in the Parquet files. Its licences are those of the texts and of all
+pictures: none of them alone is the release's.
 """
 
 import datetime
@@ -13,6 +14,7 @@ import pyarrow as pa
 
 from pipelines.errors import ReleaseError
 from pipelines.releases import joined, shards
+from pipelines.reports.card_texts import CITATION, TEXT_LICENCE
 from pipelines.reports.facts import Facts, ReleaseFile
 from pipelines.tables import KEY, LEDGER
 
@@ -24,12 +26,6 @@ _FORMATS = {
     ".json": ["application/json"],
     ".md": ["text/markdown"],
 }
-
-_CITATION = (
-    "@article{srinivasan2021wit, title={WIT: Wikipedia-based Image Text Dataset for Multimodal Multilingual Machine "
-    "Learning}, author={Srinivasan, Krishna and Raman, Karthik and Chen, Jiecao and Bendersky, Michael and Najork, "
-    "Marc}, journal={arXiv preprint arXiv:2103.01913}, year={2021}}"
-)
 
 
 def croissant(facts: Facts) -> str:
@@ -57,17 +53,20 @@ def croissant(facts: Facts) -> str:
             ),
             version=f"{year}.{month}.{day}" + "".join(f"+{number}" for number in number),  # as semver.org has it
             date_published=datetime.datetime(year, month, day),
-            license=["https://creativecommons.org/licenses/by-sa/4.0/"],
+            license=[*dict.fromkeys([TEXT_LICENCE, *filter(None, facts.licence_urls)])],
             url=config.operator_url or "https://commons.wikimedia.org/",
             creators=[mlc.Organization(name=config.operator_name, url=config.operator_url or None)],
-            cite_as=_CITATION,
+            cite_as=CITATION,
             keywords=["images", "captions", "multilingual", "Wikipedia", "Wikimedia Commons", "embeddings"],
             in_language=list(facts.languages),
             personal_sensitive_information=[
                 f"Pictures of which a face covers more than {config.face_threshold:.0%} are left out; smaller faces "
                 "and names of authors remain."
             ],
-            data_limitations=["Each picture has a licence of its own, which the ledger and the Parquet files state."],
+            data_limitations=[
+                "Each picture has a licence of its own, which the ledger and the Parquet files state, also where it has "
+                "no URL. Captions and context have Wikipedia's."
+            ],
             distribution=[*files, *sets],
             record_sets=record_sets,
         )

@@ -95,6 +95,7 @@ class Facts:
         outcomes: images by outcome, every outcome named.
         formats: released pictures by file format.
         licences: released pictures by licence, the most frequent first; "" stands for none stated.
+        licence_urls: released pictures by where the text of the licence is, the same way.
         languages: caption rows of released images by language, the most frequent first.
         near_duplicates: released pictures that look like another one.
         models: that were used, with their weights.
@@ -112,6 +113,7 @@ class Facts:
     outcomes: Mapping[str, int]
     formats: Mapping[str, int]
     licences: Mapping[str, int]
+    licence_urls: Mapping[str, int]
     languages: Mapping[str, int]
     near_duplicates: int
     models: tuple[WeightsUsed, ...]
@@ -144,7 +146,7 @@ def gather(context: Context) -> Facts:
         ReleaseError: it was not validated.
 
     """
-    outcomes, formats, licences = _ledger(context)
+    outcomes, formats, licences, licence_urls = _ledger(context)
     return Facts(
         version=context.version,
         base=context.base,
@@ -156,6 +158,7 @@ def gather(context: Context) -> Facts:
         outcomes={outcome: outcomes[outcome] for outcome in Outcome},
         formats=_most_first(formats),
         licences=_most_first(licences),
+        licence_urls=_most_first(licence_urls),
         languages=_languages(context),
         near_duplicates=sum(_made(context, NEAR_DUPLICATES.name, key).rows for key in shard_keys(context)),
         models=tuple(weights_used(name) for name in (context.config.face_model, context.config.embedding_model)),
@@ -250,18 +253,18 @@ def public_name(path: str) -> str:
     return f"{parts.scheme}://{host}{parts.path}"
 
 
-def _ledger(context: Context) -> tuple[Counter[str], Counter[str], Counter[str]]:
-    outcomes: Counter[str] = Counter()
-    formats: Counter[str] = Counter()
-    licences: Counter[str] = Counter()
+def _ledger(context: Context) -> tuple[Counter[str], ...]:
+    """Return images by outcome; and released pictures by format, licence and URL of the licence."""
+    columns = ("format", "licence", "licence_url")
+    outcomes, *counters = (Counter[str]() for _ in ("outcome", *columns))
     for key in shard_keys(context):
         outcomes.update(_made(context, LEDGER.name, key).counts)
         with context.store.open(table_path(LEDGER.name, key)) as file:
-            table = pq.read_table(file, columns=["outcome", "format", "licence"])
+            table = pq.read_table(file, columns=["outcome", *columns])
         released = table.filter(pc.equal(table.column("outcome"), Outcome.RELEASED))
-        _count(formats, released.column("format"))
-        _count(licences, released.column("licence"))
-    return outcomes, formats, licences
+        for name, counter in zip(columns, counters, strict=True):
+            _count(counter, released.column(name))
+    return outcomes, *counters
 
 
 def _count(counter: Counter[str], column: pa.ChunkedArray) -> None:

@@ -26,6 +26,7 @@ def facts(settings: dict[str, Any] | None = None, **changes: Any) -> Facts:
         outcomes=counts,
         formats={"JPEG": 700, "PNG": 100},
         licences={"CC BY-SA 4.0": 500, "Public domain": 300},
+        licence_urls={"https://creativecommons.org/licenses/by-sa/4.0": 500, "": 300},
         languages={"de": 3000, "en": 2500, "zh-TW": 12, "simple": 1},
         near_duplicates=17,
         models=(WeightsUsed("retinaface-resnet50", "cd" * 32, "for non-commercial research", stand_in=False),),

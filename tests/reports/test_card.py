@@ -42,7 +42,7 @@ def test_it_has_a_datasheets_sections() -> None:
     sections = re.findall(r"^## (.*)$", card(facts()), re.MULTILINE)
     assert sections == [
         *("Motivation", "Composition", "Collection", "Filters", "Uses"),
-        *("Known biases and limits", "Licences", "Removals", "Contact"),
+        *("Known biases and limits", "Licences", "Removals", "Citation", "Contact"),
     ]
 
 

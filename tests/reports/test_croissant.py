@@ -7,6 +7,9 @@ from typing import Any
 import pytest
 
 from pipelines.engine.step import Context, release_path
+from pipelines.releases.reader import open_release
+from pipelines.reports.card import card
+from pipelines.reports.card_texts import TEXT_LICENCE
 from pipelines.reports.croissant import croissant
 from tests.reports.making import facts
 
@@ -29,6 +32,27 @@ def test_mlcroissant_validates_it(tmp_path: Path) -> None:
 def test_versions_are_semantic_ones(version: str, tmp_path: Path) -> None:
     dataset = validated(croissant(facts(version=version)), tmp_path)
     assert dataset.metadata.issues.warnings == set()
+
+
+def test_its_licences_are_those_of_texts_and_pictures_as_the_card_states_them() -> None:
+    """No licence of some pictures is the licence of all."""
+    texts, pictures = (
+        "https://creativecommons.org/licenses/by-sa/3.0/",
+        "https://creativecommons.org/licenses/by-sa/4.0",
+    )
+    assert json.loads(croissant(facts()))["license"] == [texts, pictures]
+    head, rights = (card(facts()).split(mark)[1] for mark in ("---\n", "## Licences"))
+    assert "license: other\n" in head
+    assert texts in rights
+    assert f"| {pictures} | 500 |" in rights
+
+
+def test_a_release_has_the_licences_of_its_pictures(published: Context) -> None:
+    described = published.store.read_json(release_path(published.version, "croissant.json"))
+    ledger = open_release(published.store.locate(f"releases/{published.version}")).ledger(["released"])
+    stated = {row["licence_url"] for row in ledger} - {None}
+    assert stated
+    assert set(described["license"]) == {TEXT_LICENCE, *stated}
 
 
 def test_it_conforms_to_croissant_1_1() -> None:
