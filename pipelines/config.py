@@ -100,8 +100,9 @@ class ReleaseConfig(BaseModel):
     operator_url: str = Field(default="", description="A page about you or your project, for the user agent.")
     operator_contact: str = Field(
         default="",
-        description="E-mail address at which Wikimedia can reach you, for the user agent. Required for wikimedia: "
-        "its policy asks for the operator's contact. It becomes public: requests for removal go to it as well.",
+        description="E-mail address at which Wikimedia can reach you, for the user agent. Required for wikimedia, and "
+        "where files are read from its servers: its policy asks for the operator's contact. It becomes public: "
+        "requests for removal go to it as well.",
     )
     media_url: Place = Field(default="", description="Base URL of the media servers, for a mirror or the demo.")
     api_url: Place = Field(default="", description="URL of the Action API (…/w/api.php), for a mirror or the demo.")
@@ -246,6 +247,7 @@ class ReleaseConfig(BaseModel):
             self.origin,
             media_url=self.media_url or None,
             api_url=self.api_url or None,
+            inputs=(*self.wit_files, self.deletion_dumps),
             operator_name=self.operator_name,
             operator_contact=self.operator_contact,
             operator_url=self.operator_url,

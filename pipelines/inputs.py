@@ -23,8 +23,12 @@ _REFUSALS = frozenset({400, 401, 403, 404, 410})
 
 
 @contextlib.contextmanager
-def open_input(path: str) -> Iterator[IO[bytes]]:
+def open_input(path: str, user_agent: str = "") -> Iterator[IO[bytes]]:
     """Open a file for reading.
+
+    Args:
+        path: local, or a URL that fsspec knows.
+        user_agent: to name to a web server; empty: that of the library. Wikimedia's asks for the operator's.
 
     Raises:
         InputError: the file is not there, or not for us.
@@ -32,21 +36,30 @@ def open_input(path: str) -> Iterator[IO[bytes]]:
         SettingError: a variable of its URL is not set here.
 
     """
-    with _told_without_secrets(path), fsspec.open(_real(path), "rb") as file:
+    with _told_without_secrets(path), fsspec.open(_real(path), "rb", **_naming(path, user_agent)) as file:
         yield cast(IO[bytes], file)
 
 
-def identity(path: str) -> dict[str, Any]:
+def identity(path: str, user_agent: str = "") -> dict[str, Any]:
     """Return what tells this version of a file from another without reading it: size, and time or entity tag.
+
+    Args:
+        path, user_agent: as `open_input` takes them.
 
     Raises:
         InputError, InputUnreachable, SettingError: as `open_input` does.
 
     """
     with _told_without_secrets(path):
-        fs, full = fsspec.core.url_to_fs(_real(path))
+        fs, full = fsspec.core.url_to_fs(_real(path), **_naming(path, user_agent))
         fs.invalidate_cache()
         return identity_of(fs.info(full))
+
+
+def _naming(path: str, user_agent: str) -> dict[str, Any]:
+    """Return the options of a file system that make it name the user agent, where that is HTTP's."""
+    named = user_agent and urlsplit(path).scheme in ("http", "https")
+    return {"client_kwargs": {"headers": {"User-Agent": user_agent}}} if named else {}
 
 
 def is_gzipped(path: str) -> bool:

@@ -69,20 +69,23 @@ class Checksum:
     sha256: str = ""
 
 
-def read_wit(path: str, max_rows: int = 0, checksum: Checksum | None = None) -> Iterator[WitBatch]:
+def read_wit(
+    path: str, max_rows: int = 0, checksum: Checksum | None = None, user_agent: str = ""
+) -> Iterator[WitBatch]:
     """Stream a WIT file.
 
     Args:
         path: a local path or a URL; ``.gz`` is decompressed.
         max_rows: stop after this many rows; 0 reads all.
         checksum: takes the file's, when all of it was read.
+        user_agent: to name to the server of a URL.
 
     Raises:
         InputError: the file is missing or truncated, or its header is not WIT's.
         InputUnreachable: its server does not answer.
 
     """
-    with open_input(path) as file:
+    with open_input(path, user_agent) as file:
         raw = HashingReader(file)
         stream = cast(IO[bytes], igzip.IGzipFile(fileobj=raw, mode="rb") if is_gzipped(path) else raw)
         try:

@@ -50,6 +50,20 @@ def test_wikimedia_without_the_operators_contact_is_refused(contact: str) -> Non
 
 
 @pytest.mark.parametrize(
+    ("field", "place"),
+    [
+        ("wit_files", ["a.tsv", "https://analytics.wikimedia.org/published/wit.tsv.gz"]),
+        ("deletion_dumps", "https://dumps.wikimedia.org/commonswiki/latest/commonswiki-latest-"),
+    ],
+)
+def test_files_on_wikimedias_servers_need_the_operators_contact_whatever_the_origin(field: str, place: object) -> None:
+    with pytest.raises(SettingError, match=r"^operator_contact: "):
+        ReleaseConfig.parse({**DEMO, field: place})
+    config = ReleaseConfig.parse({**DEMO, field: place, "operator_contact": "me@example.org"})
+    assert config.commons().bits_per_second is None, "the limits are those of the media servers"
+
+
+@pytest.mark.parametrize(
     ("field", "value"),
     [("operator_contact", "info@müller.example"), ("media_url", "ftp://files.example"), ("api_url", "no-url")],
 )

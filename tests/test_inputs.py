@@ -1,12 +1,16 @@
 """Files behind a login or a signature: read with secrets of the environment, which nothing tells."""
 
+import asyncio
 import gzip
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from pipelines.errors import InputError, InputUnreachable, SettingError, WitReleaseError
 from pipelines.inputs import identity, is_gzipped, open_input
+from tests.commons.server import serving
 from tests.private_server import LOGIN, QUERY, VARIABLES, named, private_server
 
 
@@ -27,6 +31,18 @@ def test_a_file_is_read_with_the_secrets_of_the_environment(server: str) -> None
     with open_input(path) as file:
         assert gzip.decompress(file.read()) == b"x" * 1000
     assert identity(path)["bytes"] == len(gzip.compress(b"x" * 1000))
+
+
+def test_a_web_server_is_told_the_user_agent(tmp_path: Path) -> None:
+    with serving(lambda _: asyncio.sleep(0, web.Response(body=b"x"))) as server:
+        path = f"{server.url}/a.tsv.gz"
+        with open_input(path, "Institute/1 (me@institute.example)") as file:
+            assert file.read() == b"x"
+        identity(path, "Institute/1 (me@institute.example)")
+    assert {seen.headers["User-Agent"] for seen in server.log.requests} == {"Institute/1 (me@institute.example)"}
+    (tmp_path / "a.tsv").write_bytes(b"y")
+    with open_input(str(tmp_path / "a.tsv"), "Institute/1 (me@institute.example)") as file:
+        assert file.read() == b"y"
 
 
 def test_a_url_with_a_query_is_known_to_be_gzipped_by_its_path(server: str) -> None:

@@ -8,6 +8,7 @@ asks the API: Commons puts every file with Template:Delete into a dated category
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Literal
 
 from pipelines.commons.deletion import CandidateCategories, in_category, is_dated, refuse_unknown, shown
 from pipelines.commons.names import normalise
@@ -24,12 +25,18 @@ class Dumps:
         page: titles.
         categorylinks: which page is in which category.
         linktarget: names of categories.
+        user_agent: to name to the server of URLs.
 
     """
 
     page: str
     categorylinks: str
     linktarget: str
+    user_agent: str = ""
+
+    def rows(self, table: Literal["page", "categorylinks", "linktarget"], *columns: str) -> Iterator[tuple[Value, ...]]:
+        """Yield the wanted columns of each row of a table."""
+        return read_rows(getattr(self, table), table, columns, self.user_agent)
 
 
 @dataclass(slots=True)
@@ -60,7 +67,7 @@ def deletion_candidates_from_dumps(dumps: Dumps, settings: CandidateCategories) 
         elif kind == b"subcat":
             members.subcategories[category].add(page)
     there = {f"Category:{shown(name)}" for name in (*members.files, *members.subcategories)}
-    files, categories, named = _titles(dumps.page, members.pages(), settings)
+    files, categories, named = _titles(dumps, members.pages(), settings)
     refuse_unknown(settings, there | named)
     found: dict[str, str] = {}
     for pages, reason in _in_order(members, categories, settings):
@@ -104,20 +111,19 @@ def _category_links(dumps: Dumps, settings: CandidateCategories) -> Iterator[tup
             name.startswith(begins) and any(is_dated(_text(name), root) for root in settings.dated_categories)
         )
 
-    rows = read_rows(dumps.linktarget, "linktarget", ("lt_id", "lt_namespace", "lt_title"))
+    rows = dumps.rows("linktarget", "lt_id", "lt_namespace", "lt_title")
     targets = {
         number: _text(title)
         for number, where, title in rows
         if where == _CATEGORY and title is not None and matters(title)
     }
-    columns = ("cl_from", "cl_type", "cl_target_id")
-    for page, kind, target in read_rows(dumps.categorylinks, "categorylinks", columns):
+    for page, kind, target in dumps.rows("categorylinks", "cl_from", "cl_type", "cl_target_id"):
         if target in targets:
             yield _number(page), kind, targets[target]
 
 
 def _titles(
-    path: str, wanted: set[int], settings: CandidateCategories
+    dumps: Dumps, wanted: set[int], settings: CandidateCategories
 ) -> tuple[dict[int, str], dict[int, str], set[str]]:
     """Return the titles of the wanted pages that are files, of those that are categories, and of those in settings."""
     asked: dict[tuple[Value, Value], str] = {
@@ -128,7 +134,7 @@ def _titles(
     there: set[str] = set()
     files: dict[int, str] = {}
     categories: dict[int, str] = {}
-    for page, namespace, title in read_rows(path, "page", ("page_id", "page_namespace", "page_title")):
+    for page, namespace, title in dumps.rows("page", "page_id", "page_namespace", "page_title"):
         kept = files if namespace == _FILE else categories if namespace == _CATEGORY else None
         if kept is not None and (number := _number(page)) in wanted:
             kept[number] = _text(title)

@@ -7,6 +7,7 @@ A mirror and the demo are the user's own machines and have the limits that the u
 """
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal
@@ -124,6 +125,7 @@ def origin(
     operator_url: str,
     media_url: str | None = None,
     api_url: str | None = None,
+    inputs: Collection[str] = (),
     agreement: str | None = None,
     connections: int | None = None,
     bits_per_second: int | None = None,
@@ -131,6 +133,9 @@ def origin(
     api_requests_per_second: float | None = None,
 ) -> Origin:
     """Return the origin of a profile; an argument that is None (or empty, or 0) takes the profile's own value.
+
+    Args:
+        inputs: what else is read under the user agent; files on Wikimedia's servers need a contact, too.
 
     Raises:
         PolicyError: Wikimedia without a contact of the operator, a contact that no header can hold, or limits above
@@ -142,7 +147,7 @@ def origin(
     media_url = _server("media_url", profile, media_url or (MEDIA_URL if wikimedia else None)).rstrip("/")
     api_url = _server("api_url", profile, api_url or (API_URL if wikimedia else None))
     policy = wikimedia or any(_wikimedias(url) for url in (media_url, api_url))
-    if policy and not _MAIL.fullmatch(operator_contact):
+    if (policy or any(map(_wikimedias, inputs))) and not _MAIL.fullmatch(operator_contact):
         raise PolicyError(
             "operator_contact",
             "Wikimedia's user-agent policy asks for an address at which the operator can be reached; "
@@ -152,7 +157,7 @@ def origin(
         if _UNSENDABLE.search(value):
             raise PolicyError(
                 setting,
-                f"a user agent cannot hold {value!r}, but only ASCII without blanks, brackets, semicolons and backslashes. "
+                f"a user agent cannot hold {value!r}: it is ASCII without blanks, brackets, semicolons, backslashes. "
                 "Write a domain in Punycode (xn--…) and a path with percent signs, or give another address",
             )
     limits: dict[str, tuple[float | None, float | None, float]] = {

@@ -27,27 +27,28 @@ class DumpError(InputError):
     """A dump is no dump of the table that was wanted, is damaged, or is cut short; names the file and the line."""
 
 
-def read_rows(path: str, table: str, columns: Sequence[str]) -> Iterator[tuple[Value, ...]]:
+def read_rows(path: str, table: str, columns: Sequence[str], user_agent: str = "") -> Iterator[tuple[Value, ...]]:
     """Yield the wanted columns of each row; numbers come as digits, NULL as None.
 
     Args:
         path: of a .sql.gz file, local or a URL that fsspec knows.
         table: that the dump must hold.
         columns: in the order in which they are wanted.
+        user_agent: to name to the server of a URL.
 
     Raises:
         DumpError: the file is missing or damaged, or lacks the table or a column.
 
     """
-    with _opened(path) as stream:
+    with _opened(path, user_agent) as stream:
         yield from _rows(stream, path, table, columns)
 
 
 @contextmanager
-def _opened(path: str) -> Iterator[IO[bytes]]:
+def _opened(path: str, user_agent: str) -> Iterator[IO[bytes]]:
     """Open a dump, and say in the reader's words what is wrong with it."""
     try:
-        with open_input(path) as raw:
+        with open_input(path, user_agent) as raw:
             try:
                 with igzip.IGzipFile(fileobj=raw) as plain:
                     yield cast(IO[bytes], plain)

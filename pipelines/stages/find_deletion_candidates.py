@@ -26,7 +26,8 @@ def _list_marks(task: Task) -> Iterator[pa.Table]:
         page, links, targets = (
             f"{config.deletion_dumps}{name}.sql.gz" for name in ("page", "categorylinks", "linktarget")
         )
-        marks = deletion_candidates_from_dumps(Dumps(page, links, targets), categories)
+        dumps = Dumps(page, links, targets, config.commons().user_agent)
+        marks = deletion_candidates_from_dumps(dumps, categories)
     else:
         with ApiClient(config.commons(), task.leases("api")) as api:
             marks = deletion_candidates(api, categories)

@@ -32,7 +32,8 @@ def _wit_file(context: Context, key: str) -> str:
 
 
 def _identity(context: Context, key: str) -> dict[str, object]:
-    return {"file": _wit_file(context, key), **identity(_wit_file(context, key))}
+    path = _wit_file(context, key)
+    return {"file": path, **identity(path, context.config.commons().user_agent)}
 
 
 def _deal_out(task: Task) -> Iterator[pa.Table]:
@@ -44,7 +45,7 @@ def _deal_out(task: Task) -> Iterator[pa.Table]:
         folder = f"{WORK}/{PULLED.name}/{task.key}"
         rows = Dealer(task.context.store, f"{folder}.rows", DEALT_ROW, stack)
         facts = Dealer(task.context.store, f"{folder}.facts", FACTS, stack)
-        for batch in read_wit(path, task.config.max_rows, checksum):
+        for batch in read_wit(path, task.config.max_rows, checksum, task.config.commons().user_agent):
             bad += batch.bad
             task.counts["rows_read"] += batch.rows.num_rows + len(batch.bad)
             task.counts["rows_malformed"] += len(batch.bad)

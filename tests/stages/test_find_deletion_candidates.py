@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 from distributed import Client
 
 from pipelines.engine.run import run_step
@@ -10,6 +11,7 @@ from pipelines.errors import StageFailed
 from pipelines.stages.find_deletion_candidates import STEPS
 from pipelines.storage.store import Store
 from pipelines.tables import CANDIDATES, DESCRIPTIONS, IMAGES, KEY
+from tests.commons.server import serving
 from tests.commons.wiki import LittleWiki
 from tests.stages.making import context, read_table, rows_of, url_of, write_table
 
@@ -48,3 +50,17 @@ def test_dumps_that_are_not_there_are_named(client: Client, store: Store, tmp_pa
     this = context(store, partitions=1, deletion_dumps=f"{tmp_path}/commonswiki-20261101-")
     with pytest.raises(StageFailed, match=r"commonswiki-20261101-linktarget\.sql\.gz is not there"):
         run_step(client, this, STEPS[0])
+
+
+def test_the_operator_is_named_to_the_server_of_dumps(client: Client, store: Store, tmp_path: Path) -> None:
+    WIKI.dump(tmp_path)
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        return web.FileResponse(tmp_path / request.path.removeprefix("/"))
+
+    with serving(answer) as server:
+        this = context(store, partitions=1, deletion_dumps=f"{server.url}/", operator_contact="me@institute.example")
+        run_step(client, this, STEPS[0])
+    agents = {seen.headers["User-Agent"] for seen in server.log.requests}
+    assert agents == {this.config.commons().user_agent}
+    assert len({seen.path for seen in server.log.requests}) == 3

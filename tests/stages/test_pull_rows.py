@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from aiohttp import web
 from distributed import Client
 
 from pipelines import pulled
@@ -15,6 +16,7 @@ from pipelines.errors import StageFailed, StoreError
 from pipelines.stages.pull_rows import STEPS
 from pipelines.storage.store import Store
 from pipelines.tables import IMAGES, WIT_COLUMNS
+from tests.commons.server import serving
 from tests.stages.making import context, read_rows, read_table, url_of, write_wit
 
 CAPTION = "caption_reference_description"
@@ -49,6 +51,18 @@ def test_an_image_with_a_caption_in_any_row_is_selected_with_all_its_rows(
     }
     assert len(rows) == 4
     assert sorted(read_table(this, IMAGES).column("name").to_pylist()) == ["A.jpg", "B.jpg"]
+
+
+def test_the_operator_is_named_to_the_server_of_wit_files(client: Client, store: Store, tmp_path: Path) -> None:
+    written = write_wit(tmp_path / "a.tsv.gz", {"image_url": url_of("A.jpg"), CAPTION: "A letter"})
+
+    async def answer(_: web.Request) -> web.StreamResponse:
+        return web.FileResponse(written)
+
+    with serving(answer) as server:
+        this = context(store, f"{server.url}/a.tsv.gz", operator_contact="me@institute.example")
+        pull(client, this)
+    assert {seen.headers["User-Agent"] for seen in server.log.requests} == {this.config.commons().user_agent}
 
 
 def test_every_cell_is_read_back_as_it_stood(client: Client, store: Store, tmp_path: Path) -> None:
