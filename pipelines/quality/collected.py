@@ -45,8 +45,23 @@ def open_measurements(store: Store, version: str) -> IO[bytes]:
     return store.open(measurements_path(version))
 
 
+def kept_summary(store: Store, version: str) -> Summed | None:
+    """Return a release summed up as it was when it was validated; None: nothing is kept of that."""
+    kept = store.read_json(_summary_path(version))
+    if kept is not None:
+        return Summed.from_json(kept)
+    if not store.exists(measurements_path(version)):
+        return None
+    with open_measurements(store, version) as file:  # an earlier program kept nothing else
+        return sum_up([file])
+
+
+def _summary_path(version: str) -> str:
+    return run_path(version, "summary.json")
+
+
 def collect(context: Context, keys: Sequence[str]) -> int:
-    """Bring the measurements of all partitions together, and add what only shows over all of them.
+    """Bring the measurements of all partitions together, add what only shows over all of them, and keep their summary.
 
     Args:
         context: of the run.
@@ -58,6 +73,8 @@ def collect(context: Context, keys: Sequence[str]) -> int:
     """
     means = _mean_sizes(context, keys)
     scattered = _scattered(context, keys)
+    summed = _summed(context, keys)
+    context.store.write_json(_summary_path(context.version), summed.as_json())
     with (
         context.store.write(measurements_path(context.version)) as written,
         pq.ParquetWriter(pa.PythonFile(written.file, mode="w"), MEASUREMENTS.schema, compression="ZSTD") as sink,
@@ -69,19 +86,16 @@ def collect(context: Context, keys: Sequence[str]) -> int:
                     table = _with_partitions_of_url(table, scattered)
                     sink.write_table(table)
                     written.rows += table.num_rows
-        for table in (*as_tables(_strays(context, keys), ""), *as_tables(_drift(context, keys), "")):
+        for table in (*as_tables(_strays(context, keys), ""), *as_tables(_drift(context, summed), "")):
             sink.write_table(table)
             written.rows += table.num_rows
     return written.rows
 
 
-def _drift(context: Context, keys: Sequence[str]) -> list[Drift]:
-    """Compare the release with the one that it follows, where that one's measurements are kept."""
-    if not context.base or not context.store.exists(measurements_path(context.base)):
-        return []
-    with open_measurements(context.store, context.base) as file:
-        before = sum_up([file])
-    return compare(before, _summed(context, keys), context.config.drift_fewest_images)
+def _drift(context: Context, summed: Summed) -> list[Drift]:
+    """Compare the release with the one that it follows, where what was measured of that one is known."""
+    before = kept_summary(context.store, context.base) if context.base else None
+    return [] if before is None else compare(before, summed, context.config.drift_fewest_images)
 
 
 def _summed(context: Context, keys: Sequence[str]) -> Summed:

@@ -1,14 +1,14 @@
 """What moved between a release and the published one before it: images, outcomes, languages, the mean embedding.
 
 A release can be sound in itself and still be wrong: a third of its images gone, a language lost, another network behind
-its embeddings. That shows only beside the release before. Both are summed up from the same measurements, those of the
-earlier one as they were kept when it was validated.
+its embeddings. That shows only beside the release before. Both are summed up from the same measurements, each when it
+is validated; the sums are small, and kept for ever.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 import pyarrow.compute as pc
@@ -47,6 +47,17 @@ class Summed:
     def images(self) -> int:
         """Images considered."""
         return sum(self.outcomes.values())
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as JSON knows it."""
+        mean = None if self.mean_embedding is None else self.mean_embedding.tolist()
+        return {"outcomes": self.outcomes, "languages": self.languages, "mean_embedding": mean}
+
+    @classmethod
+    def from_json(cls, kept: Mapping[str, Any]) -> "Summed":
+        """Return what `as_json` made."""
+        mean = None if kept["mean_embedding"] is None else np.array(kept["mean_embedding"])
+        return cls(Counter(kept["outcomes"]), Counter(kept["languages"]), mean)
 
 
 def sum_up(measurements: Iterable[IO[bytes]]) -> Summed:

@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.engine.step import Context
-from pipelines.quality.collected import open_measurements
+from pipelines.quality.collected import kept_summary, open_measurements
 from pipelines.quality.data_docs import clean_results, escaped, write_data_docs
 from pipelines.quality.suites import Suite, SuiteError, columns_of, parameters, read_suites
 from pipelines.quality.verdict import EXAMPLES, Judgement, Verdict
@@ -63,15 +63,21 @@ def judge(context: Context, data_docs: bool = True) -> Verdict:
     return verdict
 
 
-def _summary(context: Context) -> tuple[dict[str, int], str]:
-    """Return the images by outcome, and the release that this one was compared with."""
+def _summary(context: Context) -> tuple[dict[str, int], str, str]:
+    """Return the images by outcome, the release that this one was compared with, and why with none."""
     counted: Counter[str] = Counter()
     compared = False
     with open_measurements(context.store, context.version) as file:
         for batch in pq.ParquetFile(file, pre_buffer=False).iter_batches(columns=["outcome", "drift_of"]):
             counted.update(batch.column("outcome").drop_null().to_pylist())
             compared = compared or batch.column("drift_of").null_count < len(batch)
-    return dict(sorted(counted.items())), context.base if compared else ""
+    outcomes = dict(sorted(counted.items()))
+    if compared or not context.base:
+        return outcomes, context.base, ""
+    known = kept_summary(context.store, context.base) is not None
+    why = "it has too few images" if known else "nothing is kept of what was measured of it"
+    log.log(logging.INFO if known else logging.WARNING, "not compared with release %s: %s", context.base, why)
+    return outcomes, "", f"release {context.base}, which it follows: {why}"
 
 
 class _Project:

@@ -58,7 +58,8 @@ class Verdict:
         version: of the release.
         expectations: all of them.
         outcomes: images by outcome, as the release's ledger has them.
-        compared_with: the release before it; empty: there was none, or one of too few images.
+        compared_with: the release before it, if it was compared with that one.
+        not_compared: that release, and why it was not; empty: it was, or there is none.
 
     """
 
@@ -66,6 +67,7 @@ class Verdict:
     expectations: tuple[Judgement, ...]
     outcomes: Mapping[str, int]
     compared_with: str = ""
+    not_compared: str = ""
 
     @property
     def errors(self) -> list[Judgement]:
@@ -87,7 +89,9 @@ class Verdict:
         """What the release was compared with, as a sentence."""
         if self.compared_with:
             return f"Compared with release {self.compared_with}, which it follows."
-        return "Compared with no earlier release: there is none, or one of too few images."
+        if self.not_compared:
+            return f"Not compared with {self.not_compared}."
+        return "Compared with no earlier release: there is none."
 
 
 def _path(version: str) -> str:
@@ -105,6 +109,7 @@ def write_verdict(store: Store, verdict: Verdict) -> None:
             "warnings": [one.name for one in verdict.warnings],
             "outcomes": dict(verdict.outcomes),
             "compared_with": verdict.compared_with,
+            "not_compared": verdict.not_compared,
             "expectations": [asdict(one) for one in verdict.expectations],
         },
     )
@@ -126,4 +131,5 @@ def read_verdict(store: Store, version: str) -> Verdict:
     if kept is None:
         raise ReleaseError(f"release {version} was not validated; run the stage validate first")
     judgements = (Judgement(**(one | {"examples": tuple(one["examples"])})) for one in kept["expectations"])
-    return Verdict(kept["version"], tuple(judgements), kept["outcomes"], kept.get("compared_with", ""))
+    compared = (kept.get(name, "") for name in ("compared_with", "not_compared"))  # an earlier program told less
+    return Verdict(kept["version"], tuple(judgements), kept["outcomes"], *compared)

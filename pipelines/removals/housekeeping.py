@@ -34,8 +34,8 @@ from pipelines.storage.store import Store
 from pipelines.tables import PIXELS, PULLED
 
 _QUARANTINE = "quarantine"
-_RECORDS = ("begun.json", "verdict.json", "stages/")
-"""What is kept about the making of every finished release: a few kilobytes, which status and pages show."""
+_RECORDS = ("begun.json", "verdict.json", "summary.json", "stages/")
+"""What is kept about the making of every finished release: some 100 kilobytes, for status, pages, and comparisons."""
 
 _DAY = 86400.0
 

@@ -60,6 +60,7 @@ class SmallRelease:
     receipts: dict[str, dict[str, Any]] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
     base: str = ""
+    version: str = VERSION
 
     def __post_init__(self) -> None:
         for part in (self.shown, self.ledger, self.images, self.captions, self.candidates):
@@ -79,7 +80,7 @@ class SmallRelease:
             }
             | self.settings
         )
-        return Context(config, VERSION, self.store, observation=VERSION, base=self.base)
+        return Context(config, self.version, self.store, observation=self.version, base=self.base)
 
     def _add(self, number: int, name: str) -> None:
         shard, url, page = partition_of(name, self.partitions), original_url(name), file_page_url(name)
@@ -143,17 +144,17 @@ class SmallRelease:
 
     def file(self, path: str, text: bytes, rows: int) -> None:
         """Write a gzipped file of the release, with its receipt."""
-        with self.store.write(release_path(VERSION, path)) as written, shards.gzip_writer(written) as file:
+        with self.store.write(release_path(self.version, path)) as written, shards.gzip_writer(written) as file:
             file.write(text)
         self._note(path, rows)
 
     def parquet(self, path: str, table: pa.Table) -> None:
-        with self.store.write(release_path(VERSION, path)) as written:
+        with self.store.write(release_path(self.version, path)) as written:
             pq.write_table(table, pa.PythonFile(written.file, mode="w"))
         self._note(path, table.num_rows)
 
     def _note(self, path: str, rows: int) -> None:
-        where = release_path(VERSION, path)
+        where = release_path(self.version, path)
         size, digest = self.store.size(where), self.store.sha256(where)
         self.receipts[path] = {"path": path, "rows": rows, "bytes": size, "sha256": digest}
 
@@ -167,15 +168,15 @@ class SmallRelease:
     # Changing files behind the program's back
 
     def read(self, path: str) -> bytes:
-        with self.store.open(release_path(VERSION, path)) as file:
+        with self.store.open(release_path(self.version, path)) as file:
             return file.read()
 
     def overwrite(self, path: str, data: bytes) -> None:
-        with self.store.write(release_path(VERSION, path)) as written:
+        with self.store.write(release_path(self.version, path)) as written:
             written.file.write(data)
 
     def remove(self, path: str) -> None:
-        self.store.remove(release_path(VERSION, path))
+        self.store.remove(release_path(self.version, path))
 
     # Judging it
 

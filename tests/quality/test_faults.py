@@ -596,6 +596,27 @@ def test_a_release_of_few_images_is_not_compared_with(store: Store) -> None:
     verdict = judged(release.write())
     assert failed(verdict) == set()
     assert verdict.compared_with == ""
+    assert verdict.comparison == f"Not compared with release {BEFORE}, which it follows: it has too few images."
+
+
+def test_what_a_release_is_compared_with_outlives_its_measurements(store: Store) -> None:
+    first, second = SmallRelease(store, version=BEFORE), SmallRelease(store, base=BEFORE)
+    judged(first.write())
+    store.remove(measurements_path(BEFORE))  # as housekeeping does
+    second.settings["drift_fewest_images"] = 10
+    for captions in second.captions:
+        captions[:] = [row for row in captions if row["language"] != "nn"]
+    verdict = judged(second.write())
+    assert failed(verdict) == {"drift.languages"}
+    assert verdict.compared_with == BEFORE
+
+
+def test_a_release_that_cannot_be_compared_says_so(store: Store) -> None:
+    verdict = judged(SmallRelease(store, base=BEFORE).write())
+    assert verdict.compared_with == ""
+    assert verdict.comparison == (
+        f"Not compared with release {BEFORE}, which it follows: nothing is kept of what was measured of it."
+    )
 
 
 def test_every_expectation_is_the_one_meant_for_some_fault(store: Store) -> None:
