@@ -15,7 +15,10 @@ _SILENT = frozenset({"style", "script", "template", "noscript", "head", "title"}
 _BREAKS = frozenset({"br", "p", "div", "li", "tr", "td", "th", "dd", "dt", "ul", "ol", "table", "hr"})
 _EMPTY = frozenset({"br", "hr", "img", "input", "wbr", "link", "meta"})
 _HIDDEN = re.compile(r"display:\s*none", re.IGNORECASE)
-_INVISIBLE = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\uffff\ud800-\udfff]+")
+_INVISIBLE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\uffff\ud800-\udfff]+"
+)
+_JOINERS = "\u200c\u200d"  # between letters they are spelling, in Persian and in India's scripts; elsewhere padding
 _FORBIDDEN = re.compile(r"[\x00-\x20\x7f-\x9f<>\"'`\\{}|^\u2028-\u202e\ud800-\udfff]")
 _BASE_SCHEME = "https:"
 
@@ -62,7 +65,8 @@ def _read(html: str) -> tuple[str, str | None]:
     reader = _Reader()
     reader.feed(html[: LONGEST * 100])
     reader.close()
-    text = " ".join(_INVISIBLE.sub(" ", "".join(reader.parts)).split())
+    words = _INVISIBLE.sub(" ", "".join(reader.parts)).split()
+    text = " ".join(word for word in words if word.strip(_JOINERS)).strip(_JOINERS)
     return (text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"), reader.link
 
 

@@ -49,5 +49,6 @@ DESCRIBE = RowStep(
     needs=Needs.COMMONS_API,
     observes=True,
     slice_rows=500,
+    revision=2,
 )
 STEPS = (DESCRIBE,)
