@@ -84,27 +84,30 @@ class ApiSession:
 
         Raises:
             ApiError: the API refuses it.
-            ApiUnavailable: it failed `origin.attempts` times in a row.
+            ApiUnavailable: it failed `origin.attempts` times, or still asked for silence after `origin.give_up_after`
+                seconds of it.
             UserAgentRefused: the servers refuse this operator.
 
         """
-        failures = 0
+        failures, silence = 0, 0.0
         while True:
             try:
                 return self._runner.run(self._ask(parameters))
             except _Passing as problem:
-                failures += 1
-                if failures >= self._origin.attempts:
+                failures += problem.pause is None
+                if failures >= self._origin.attempts or silence >= self._origin.give_up_after:
                     raise ApiUnavailable(
-                        f"{self._origin.api_url} failed {failures} times in a row, lastly: {problem}. "
-                        "What it said before is kept; start the run again when it is back"
+                        f"{self._origin.api_url} failed {failures} times, and asked for {silence:.0f} s of silence, "
+                        f"lastly: {problem}. What it said before is kept; start the run again when it is back"
                     ) from problem
-                backoff = min(self._origin.backoff * 2.0 ** (failures - 1), self._origin.backoff_limit)
-                if problem.pause is not None:
-                    self._leases.announce_pause(problem.pause)
-                    self._leases.traffic.add(THROTTLES)
-                else:
+                if problem.pause is None:
+                    backoff = min(self._origin.backoff * 2.0 ** (failures - 1), self._origin.backoff_limit)
                     time.sleep(backoff * random.uniform(0.5, 1.5))
+                else:
+                    pause = max(problem.pause, self._origin.backoff)
+                    silence += pause
+                    self._leases.announce_pause(pause)
+                    self._leases.traffic.add(THROTTLES)
                 self._leases.traffic.add(RETRIES)
                 log.info("asking the Action API again: %s", problem)
 

@@ -194,6 +194,36 @@ def test_only_an_error_about_its_title_says_that_a_file_is_missing() -> None:
         api.describe(["A.jpg"])
 
 
+class Instant(LocalLeases):
+    """Leases on which every pause that is announced is over at once, and counted."""
+
+    silence = 0.0
+
+    def announce_pause(self, seconds: float) -> None:
+        self.silence += seconds
+
+
+@pytest.mark.parametrize(("lags", "described"), [(40, True), (999, False)])
+def test_a_lag_of_the_database_is_waited_out_for_as_long_as_the_origin_allows(lags: int, described: bool) -> None:
+    wiki, left = LittleWiki({"File:A.jpg": imageinfo("A.jpg")}), [*range(lags)]
+
+    async def answer(request: web.Request) -> web.Response:
+        if not left:
+            return await wiki(request)
+        left.pop()
+        lag = {"error": {"code": "maxlag", "info": "Waiting for db1: 7 seconds lagged", "lag": 7}}
+        return web.json_response(lag, headers={"Retry-After": "5"})
+
+    leases = Instant(1)
+    with serving(answer) as server, ApiClient(server.origin(attempts=3, give_up_after=900.0), leases) as api:
+        if described:
+            assert api.describe(["A.jpg"])["A.jpg"].exists
+        else:
+            with pytest.raises(ApiUnavailable, match=r"900 s of silence.*maxlag"):
+                api.describe(["A.jpg"])
+    assert leases.silence == min(5.0 * lags, 900.0)
+
+
 def test_a_refused_user_agent_stops_the_run() -> None:
     async def answer(_: web.Request) -> web.Response:
         return web.Response(status=403, body=b"Please set a user-agent")
