@@ -78,6 +78,7 @@ class Governor:
         self._bits = None if bits is None else _Bucket(bits * _RATE, bits * _BURST_SECONDS, now)
         self._requests = None if requests is None else _Bucket(requests, 0.0, now)
         self._paused_until = now
+        self._rested_at = now
         self._started = now
 
     @property
@@ -91,7 +92,7 @@ class Governor:
 
     def start_delay(self, now: float) -> float:
         """Return the seconds until the next request may start; 0: now."""
-        return max(self._paused_until - now, self.settle_delay(now), 0.0)
+        return max(self._paused_until - now, self.settle_delay(now))
 
     def started(self, now: float) -> None:
         """Note that a request was sent."""
@@ -111,11 +112,12 @@ class Governor:
     def finished(self, now: float) -> None:
         """Note that the response has been read, or that the request has failed."""
         if self._allowance.slow_rest and now - self._started > self._allowance.slow_after:
-            self.pause(now + self._allowance.slow_rest)
+            self._rested_at = now + self._allowance.slow_rest
 
     def settle_delay(self, now: float) -> float:
-        """Return the seconds until everything used is paid for; only then may the lease go to another."""
-        return max(self.read_delay(now), 0.0 if self._requests is None else self._requests.delay(now))
+        """Return the seconds until all that was used is paid for; only then may the lease go to another."""
+        requests = 0.0 if self._requests is None else self._requests.delay(now)
+        return max(self.read_delay(now), requests, self._rested_at - now)
 
 
 class Lease(Protocol):

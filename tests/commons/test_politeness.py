@@ -103,6 +103,23 @@ def test_requests_keep_their_distance(latencies: list[float], rate: float) -> No
     assert all(b - a >= 1 / rate - 1e-6 for a, b in pairwise(sent))
 
 
+@given(st.lists(st.tuples(st.floats(0.01, 3.0), st.booleans()), min_size=2, max_size=40))
+@settings(deadline=None)
+def test_after_a_slow_answer_there_is_silence_whoever_has_the_lease(answers: list[tuple[float, bool]]) -> None:
+    allowance, now, lives = Allowance(requests_per_second=200 / 60, slow_after=1.0, slow_rest=5.0), 0.0, []
+    governor = Governor(allowance, now)
+    for latency, handed_on in answers:
+        if handed_on:
+            now += governor.settle_delay(now)
+            governor = Governor(allowance, now)
+        now += governor.start_delay(now)
+        governor.started(now)
+        lives.append((now, now := now + latency))
+        governor.finished(now)
+    for (began, ended), (following, _) in pairwise(lives):
+        assert following - ended >= (5.0 if ended - began > 1.0 else 0.0) - 1e-6
+
+
 def test_handing_a_lease_on_gains_no_request() -> None:
     allowance, now, sent = Allowance(requests_per_second=4.0), 0.0, []
     for _ in range(40):
