@@ -1,7 +1,7 @@
 """A run of fetching: the slots that hold leases, the files on their way, and what bounds them.
 
-The connections live on one event loop; `process` has the caller's thread, or threads of its own. What has arrived and
-was not taken yet is bounded in number and in bytes: a slow caller slows the fetching down and fills no memory.
+The connections live on one event loop; `process` has the caller's thread. What has arrived and was not taken yet is
+bounded in number and in bytes: a slow caller slows the fetching down and fills no memory.
 """
 
 import asyncio
@@ -9,10 +9,7 @@ import contextlib
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
 from dataclasses import dataclass
 from operator import length_hint
 from queue import SimpleQueue
@@ -40,20 +37,16 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class _Arrival(Generic[T]):
-    """A file on its way to the caller: an answer to be worked on, or what came of it."""
+class _Arrival:
+    """A file on its way to the caller: an answer to be worked on, or why there is none."""
 
     job: Job
-    result: Answer | Fetched[T] | Unusable | MediaFailure
+    result: Answer | MediaFailure
     size: int = 0
 
 
 class Fetching(Generic[T]):
-    """One call of `fetch_all`.
-
-    The caller's thread takes arrivals and works on them, or waits for the threads that do. It tells the loop what came
-    of each, but wakes it only if no connection is busy: they look anyway before each request.
-    """
+    """One call of `fetch_all`: the caller's thread takes arrivals and works on them; the loop is told of each."""
 
     def __init__(
         self,
@@ -61,19 +54,14 @@ class Fetching(Generic[T]):
         origin: Origin,
         leases: Leases,
         process: Callable[[MediaResponse], T],
-        threads: int,
     ) -> None:
         self._origin = origin
         self._leases = leases
         self._process = process
         self._slots = max(1, min(leases.per_task, length_hint(requests, leases.per_task)))
         self._backlog = Backlog(requests, origin)
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="media") if threads > 1 else None
-        self._arrivals: SimpleQueue[_Arrival[T] | BaseException | None] = SimpleQueue()
-        self._told: deque[tuple[Job, Unusable | None]] = deque()
-        self._flying = 0  # requests under way; the loop's
-        self._arrived = self._arrived_bytes = 0  # ever; the loop's
-        self._taken = self._taken_bytes = 0  # ever; the caller's
+        self._arrivals: SimpleQueue[_Arrival | BaseException | None] = SimpleQueue()
+        self._ahead = self._ahead_bytes = 0  # arrived, and not taken by the caller yet
         self._alive = time.monotonic()
         self._ready = threading.Event()
         self._loop: asyncio.AbstractEventLoop
@@ -87,21 +75,11 @@ class Fetching(Generic[T]):
             if isinstance(item, BaseException):
                 raise item
             job, result = item.job, item.result
-            if isinstance(result, Answer):
-                result = processed(job.request, result, job.choice, self._process)
-            self._taken_bytes += item.size
-            self._taken += 1
-            if not isinstance(result, MediaFailure):
-                self._tell(job, result if isinstance(result, Unusable) else None)
-            if not isinstance(result, Unusable):
-                yield job.request, result
-
-    def _tell(self, job: Job, found: Unusable | None) -> None:
-        """Tell the loop that a file is done, or that it could not be used."""
-        self._told.append((job, found))
-        if not self._flying:
+            made = processed(job.request, result, job.choice, self._process) if isinstance(result, Answer) else result
             with contextlib.suppress(RuntimeError):  # the loop has been stopped meanwhile
-                self._loop.call_soon_threadsafe(self._listen)
+                self._loop.call_soon_threadsafe(self._taken, item, made)
+            if not isinstance(made, Unusable):
+                yield job.request, made
 
     def stop(self) -> None:
         """End the run where it is; leases are given back, what is on its way is dropped."""
@@ -122,8 +100,6 @@ class Fetching(Generic[T]):
             end = error
         finally:
             self._ready.set()
-            if self._pool is not None:
-                self._pool.shutdown(cancel_futures=True)
             self._arrivals.put(end)
 
     async def _live(self) -> None:
@@ -178,14 +154,11 @@ class Fetching(Generic[T]):
                 job = self._backlog.next(time.monotonic())
                 if job is None:
                     continue
-                self._flying += 1
                 try:
                     result = await download(session, self._origin, governor, self._leases.traffic, job.choice.path)
                 except asyncio.CancelledError:
                     self._backlog.put_back(job, time.monotonic())
                     raise
-                finally:
-                    self._flying -= 1
                 if isinstance(result, Answer):
                     failures = 0
                     self._hand_over(job, result)
@@ -197,12 +170,11 @@ class Fetching(Generic[T]):
     async def _go_on(self, lease: Lease, governor: Governor) -> bool:
         """Wait until the next request may be sent; False: give the lease back."""
         while lease.valid():
-            self._listen()
             now = time.monotonic()
             due = self._backlog.delay(now)
             if due is None or due > _IDLE:
                 return False
-            if self._arrived - self._taken >= _AHEAD or self._arrived_bytes - self._taken_bytes >= _AHEAD_BYTES:
+            if self._ahead >= _AHEAD or self._ahead_bytes >= _AHEAD_BYTES:
                 await asyncio.sleep(_FULL)
             elif wait := max(governor.start_delay(now), self._leases.paused_for(), due):
                 await asyncio.sleep(min(wait, _WATCH))
@@ -210,17 +182,15 @@ class Fetching(Generic[T]):
                 return True
         return False
 
-    def _listen(self) -> None:
-        """Take note of what the caller told."""
-        changed = bool(self._told)
-        while self._told:
-            job, found = self._told.popleft()
-            if found is None:
-                self._backlog.done()
-            else:
-                place = job.at
-                self._conclude(job, place, self._backlog.unusable(job, found, time.monotonic()))
-        if changed:
+    def _taken(self, item: _Arrival, made: Fetched[T] | Unusable | MediaFailure) -> None:
+        """Take note of what the caller took, and what came of it."""
+        self._ahead -= 1
+        self._ahead_bytes -= item.size
+        if isinstance(made, Unusable):
+            place = item.job.at
+            self._conclude(item.job, place, self._backlog.unusable(item.job, made, time.monotonic()))
+        elif isinstance(made, Fetched):
+            self._backlog.done()
             self._changed.set()
 
     def _note(self, job: Job, verdict: Verdict) -> bool:
@@ -247,7 +217,7 @@ class Fetching(Generic[T]):
     def _conclude(self, job: Job, place: int, failure: MediaFailure | None) -> None:
         """Pass on a failure, or note that the file is asked for again; `place` is where it was looked for."""
         if failure:
-            self._arrived += 1
+            self._ahead += 1
             self._arrivals.put(_Arrival(job, failure))
         elif job.at == place:
             self._leases.traffic.add(RETRIES)
@@ -257,21 +227,9 @@ class Fetching(Generic[T]):
         """Pass on a file that has arrived."""
         self._alive = time.monotonic()
         self._backlog.answered()
-        self._arrived += 1
-        self._arrived_bytes += len(answer.data)
-        if self._pool is None:
-            self._arrivals.put(_Arrival(job, answer, len(answer.data)))
-        else:
-            self._pool.submit(copy_context().run, self._work, job, answer)
-
-    def _work(self, job: Job, answer: Answer) -> None:
-        """In a thread of the pool."""
-        try:
-            result = processed(job.request, answer, job.choice, self._process)
-        except BaseException as error:
-            self._arrivals.put(error)
-        else:
-            self._arrivals.put(_Arrival(job, result, len(answer.data)))
+        self._ahead += 1
+        self._ahead_bytes += len(answer.data)
+        self._arrivals.put(_Arrival(job, answer, len(answer.data)))
 
 
 async def _give_back(lease: Lease, governor: Governor) -> None:

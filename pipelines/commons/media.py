@@ -1,7 +1,7 @@
 """Fetching media: files in, pictures (or whatever `process` makes of them) out, as they are done.
 
-The connections live on an event loop in a thread of their own, while the work (decoding, resizing) runs in the caller's
-thread or others; so a leased connection goes on to its next file while the last one is decoded.
+The connections live on an event loop in a thread of their own, while the work (decoding, resizing) runs in the caller's;
+so a leased connection goes on to its next file while the last one is decoded.
 What fails for a passing reason is asked for again, later and after the others; what fails for good is not.
 """
 
@@ -37,7 +37,6 @@ def fetch_all(
     origin: Origin,
     leases: Leases,
     process: Callable[[MediaResponse], T],
-    threads: int = 1,
 ) -> Iterator[tuple[MediaRequest, Fetched[T] | MediaFailure]]:
     """Fetch files; yields each of them once, in the order in which they are done.
 
@@ -45,8 +44,7 @@ def fetch_all(
         requests: the files; an iterator is drawn from as they are fetched, in the thread of the connections.
         origin: the servers.
         leases: the connections that may be used; they are given back when nothing is left to fetch.
-        process: called with each file that arrives; may raise `UnusableMedia`.
-        threads: in which `process` runs. 1: the caller's own, while it takes results.
+        process: called with each file that arrives, while the caller takes results; may raise `UnusableMedia`.
 
     Raises:
         UserAgentRefused: the servers refuse this operator.
@@ -54,7 +52,7 @@ def fetch_all(
         Exception: what `process` raises, other than `UnusableMedia`; the run ends there.
 
     """
-    run = Fetching(requests, origin, leases, process, threads)
+    run = Fetching(requests, origin, leases, process)
     thread = threading.Thread(target=copy_context().run, args=(run.live,), name="fetch", daemon=True)
     thread.start()
     try:

@@ -22,7 +22,7 @@ from pipelines.commons.media import (
     UserAgentRefused,
     fetch_all,
 )
-from pipelines.commons.politeness import Allowance, LocalLeases
+from pipelines.commons.politeness import Allowance, Lease, LocalLeases
 from pipelines.commons.traffic import THROTTLES
 from tests.commons.faults import Faulty
 from tests.commons.server import Server, serving, trickle
@@ -255,7 +255,7 @@ def test_downloading_goes_on_while_files_are_worked_on() -> None:
 
     with serving(answer) as server:
         requests = [request_for(name) for name in wanted]
-        results = list(fetch_all(requests, server.origin(connections=1), LocalLeases(1), slow, threads=1))
+        results = list(fetch_all(requests, server.origin(connections=1), LocalLeases(1), slow))
     assert [result.value for _, result in results if isinstance(result, Fetched)] == [True] * 6
 
 
@@ -273,6 +273,41 @@ def test_what_process_raises_ends_the_run_and_leaks_nothing() -> None:
         assert threading.active_count() <= before + 1
     assert leases.acquire(0) is not None
     assert leases.acquire(0) is not None
+
+
+class Losing(LocalLeases):
+    """Has one lease, which is its own, and loses it at a moment of the test's choosing."""
+
+    lost = False
+
+    def acquire(self, timeout: float) -> Lease | None:
+        return self if super().acquire(timeout) else None
+
+    def valid(self) -> bool:
+        return not self.lost
+
+    def release(self) -> None:
+        pass
+
+
+@pytest.mark.timeout(20)
+def test_a_run_ends_whose_lease_is_lost_with_its_last_answer() -> None:
+    leases = Losing(1)
+    taken = threading.Event()
+
+    async def answer(request: web.Request) -> web.Response:
+        if "Gone.pdf" not in request.raw_path:
+            return web.Response(body=jpeg("A.jpg"))
+        while not taken.is_set():
+            await asyncio.sleep(0.01)
+        leases.lost = True
+        return web.Response(status=404)
+
+    with serving(answer) as server:
+        requests = [request_for("A.jpg"), request_for("Gone.pdf")]
+        for request, _ in fetch_all(requests, server.origin(), leases, checked):
+            taken.set()
+    assert request.name == "Gone.pdf"
 
 
 def test_a_caller_who_stops_early_leaves_nothing_behind() -> None:
@@ -341,20 +376,3 @@ def test_the_bandwidth_is_kept_to_while_a_large_file_streams() -> None:
     assert all(isinstance(result, Fetched) for _, result in results)
     buffers = 2 * (600 << 10)  # what both ends' sockets and the client may hold unread
     assert server.log.most_bytes_in(1.0) * 8 <= bits * 1.0 + buffers * 8
-
-
-def test_the_work_may_have_threads_of_its_own() -> None:
-    wanted = [f"F{number}.jpg" for number in range(40)]
-    files = {thumbnail(name): jpeg(name) for name in wanted} | {thumbnail("Bad.pdf"): b"noise"}
-    worked: set[str] = set()
-
-    def process(response: MediaResponse) -> str:
-        worked.add(threading.current_thread().name)
-        return checked(response)
-
-    with serving(lambda request: files_only(request, files)) as server:
-        requests = [request_for(name) for name in [*wanted, "Bad.pdf"]]
-        results = list(fetch_all(requests, server.origin(), LocalLeases(2), process, threads=3))
-    kinds = [result.kind for _, result in results if isinstance(result, MediaFailure)]
-    assert (len(results), kinds) == (41, [FailureKind.UNUSABLE])
-    assert threading.current_thread().name not in worked
