@@ -22,11 +22,12 @@ from pipelines.reports.card_texts import (
     ORIGINS,
     READING,
     REMOVALS,
+    RENEWED,
     STAND_IN,
     TEXT_LICENCE,
     USES,
 )
-from pipelines.reports.facts import Facts
+from pipelines.reports.facts import EMBEDDED_ANEW, Facts
 
 _SHOWN = 15
 _SIZES = ((1e3, "n<1K"), (1e4, "1K<n<10K"), (1e5, "10K<n<100K"), (1e6, "100K<n<1M"), (1e7, "1M<n<10M"))
@@ -109,6 +110,8 @@ def _changes(facts: Facts) -> str:
         f"| {change} | {counted.images:,} | {', '.join(f'{why}: {n:,}' for why, n in counted.by.items())} |"
         for change, counted in facts.changes.items()
     ]
+    if EMBEDDED_ANEW in facts.changes:
+        lines += ["", RENEWED]
     return "\n".join(lines)
 
 

@@ -53,6 +53,9 @@ MEANINGS = {
     Outcome.FETCH_FAILED: "the servers did not give it; the next release tries again",
 }
 
+RENEWED = """**All embeddings are new**, also those of pictures that did not change, and cannot be compared with
+those of the release before. Build an index of them anew; `changes/` is not enough to bring one up to date."""
+
 USES = """Made for research on images and text: retrieval, captioning, pre-training, studies of Wikipedia itself. It is
 not fit for identifying people, nor for deciding anything about a person."""
 

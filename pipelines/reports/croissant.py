@@ -64,8 +64,8 @@ def croissant(facts: Facts) -> str:
                 "and names of authors remain."
             ],
             data_limitations=[
-                "Each picture has a licence of its own, which the ledger and the Parquet files state, also where it has "
-                "no URL. Captions and context have Wikipedia's."
+                "Each picture has a licence of its own, which the ledger and the Parquet files state, also where it "
+                "has no URL. Captions and context have Wikipedia's."
             ],
             distribution=[*files, *sets],
             record_sets=record_sets,

@@ -27,6 +27,7 @@ from pipelines.storage.store import Written
 from pipelines.tables import (
     CHANGE_FILES,
     CHANGES,
+    EMBEDDINGS,
     IMAGES,
     LEDGER,
     NEAR_DUPLICATES,
@@ -39,6 +40,9 @@ from pipelines.vision.weights import WeightsUsed, weights_used
 CARD = "README.md"
 CROISSANT = "croissant.json"
 REPORT = "report.html"
+EMBEDDED_ANEW = "embedded_anew"
+"""Named beside the changes of `Change` where it is so of all images."""
+
 _DOCUMENTS = frozenset({CARD, CROISSANT, REPORT, MANIFEST, SUMS})
 """They are made of the facts; what a killed run left of them is none."""
 
@@ -69,12 +73,12 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """Images that were added, removed or changed since the release before.
+    """Images that were added, removed, changed or embedded anew since the release before.
 
     Args:
         images: how many.
         by: how many of them for what: added, by what they were before; removed, by what they are now; changed, by what
-            changed, where one image may count several times.
+            changed, where one image may count several times; embedded anew, by why.
 
     """
 
@@ -100,6 +104,8 @@ class Facts:
         near_duplicates: released pictures that look like another one.
         models: that were used, with their weights.
         files: of the release; the documents that are made of these facts are added as they are written.
+        embedding_recipe: digest of what the embeddings depend on besides the pictures: model, weights and code. Those
+            of two releases can be compared while it is the same.
         changes: since the release before; empty for the first one.
         accepted: warnings in spite of which it is published, name to description.
 
@@ -118,7 +124,8 @@ class Facts:
     near_duplicates: int
     models: tuple[WeightsUsed, ...]
     files: tuple[ReleaseFile, ...]
-    changes: Mapping[Change, Changes] = field(default_factory=dict)
+    embedding_recipe: str = ""
+    changes: Mapping[str, Changes] = field(default_factory=dict)
     accepted: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -147,6 +154,7 @@ def gather(context: Context) -> Facts:
 
     """
     outcomes, formats, licences, licence_urls = _ledger(context)
+    embedding_recipe = _made(context, EMBEDDINGS.name, shard_keys(context)[0]).recipe
     return Facts(
         version=context.version,
         base=context.base,
@@ -163,12 +171,13 @@ def gather(context: Context) -> Facts:
         near_duplicates=sum(_made(context, NEAR_DUPLICATES.name, key).rows for key in shard_keys(context)),
         models=tuple(weights_used(name) for name in (context.config.face_model, context.config.embedding_model)),
         files=release_files(context),
-        changes=_changes(context),
+        embedding_recipe=embedding_recipe,
+        changes=_changes(context, outcomes[Outcome.RELEASED], embedding_recipe),
         accepted=_accepted(context),
     )
 
 
-def _changes(context: Context) -> dict[Change, Changes]:
+def _changes(context: Context, released: int, embedding_recipe: str) -> dict[str, Changes]:
     if not context.base:
         return {}
     images: Counter[str] = Counter()
@@ -184,7 +193,12 @@ def _changes(context: Context) -> dict[Change, Changes]:
                 Change.CHANGED: row["what"],
             }
             by[row["change"]].update(why[Change(row["change"])])
-    return {change: Changes(images[change], _most_first(by[change])) for change in Change}
+    changes: dict[str, Changes] = {change: Changes(images[change], _most_first(by[change])) for change in Change}
+    before = context.store.read_json(release_path(context.base, MANIFEST))
+    if before.get("embedding_recipe") != embedding_recipe:  # which changes/ cannot tell: it is about images
+        kept = released - images[Change.ADDED]
+        changes[EMBEDDED_ANEW] = Changes(kept, {"another model, other weights or code": kept})
+    return changes
 
 
 def _accepted(context: Context) -> dict[str, str]:

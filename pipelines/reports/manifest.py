@@ -52,6 +52,7 @@ def manifest(facts: Facts) -> dict[str, Any]:
         "software": {"python": platform.python_version(), **{name: _public_version(name) for name in _SOFTWARE}},
         "inputs": [asdict(one) for one in facts.inputs],
         "models": [asdict(model) for model in facts.models],
+        "embedding_recipe": facts.embedding_recipe,
         "counts": {
             "images": facts.images,
             "outcomes": dict(facts.outcomes),
