@@ -118,7 +118,11 @@ class _Watch:
         self._asked = time.monotonic()
         if not self._looking:
             self._looking = True
-            self._client.sync(self._look)
+            try:
+                self._client.sync(self._look)
+            except BaseException:
+                self._looking = False
+                raise
             self._loop.add_callback(self._keep_looking)
 
     def in_touch(self) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 import dask
 import pytest
 from aiohttp import web
-from distributed import Client, LocalCluster, get_client
+from distributed import Client, LocalCluster, Scheduler, get_client
 
 from pipelines.commons import names
 from pipelines.commons.leases import DaskLeases
@@ -124,3 +124,25 @@ def test_a_lease_ends_when_its_scheduler_is_gone(tmp_path: Path) -> None:
         assert lease.valid(), "it is renewed for as long as it is held"
         alone.scheduler.kill()
         assert eventually(lambda: not lease.valid(), within=10), "nobody knows whose it is now"
+
+
+def fail_to_tell_metadata(*, fail: bool, dask_scheduler: Scheduler) -> None:
+    """On the scheduler: answer every question about its metadata with an error, or as usual again."""
+
+    def failing(**_: object) -> None:
+        raise OSError("out of file descriptors")
+
+    dask_scheduler.handlers["get_metadata"] = failing if fail else dask_scheduler.get_metadata
+
+
+def test_a_call_that_the_scheduler_fails_leaves_no_worker_with_leases_that_end_as_they_begin(client: Client) -> None:
+    with serving(slowly) as server:
+        leases = DaskLeases(client, "media", server.origin())
+        time.sleep(6)  # nobody asks, so the looking stops
+        client.run_on_scheduler(fail_to_tell_metadata, fail=True)
+        with pytest.raises(OSError, match="file descriptors"):
+            leases.acquire(5)
+        client.run_on_scheduler(fail_to_tell_metadata, fail=False)
+        time.sleep(2)  # longer than a scheduler that says nothing is trusted
+        with leased(leases) as lease:
+            assert lease.valid()
