@@ -1,7 +1,7 @@
 """Fetching media: files in, pictures (or whatever `process` makes of them) out, as they are done.
 
-The connections live on an event loop in a thread of their own, while the work (decoding, resizing) runs in the caller's;
-so a leased connection goes on to its next file while the last one is decoded.
+The connections live on an event loop in a thread of their own, and the work (decoding, resizing) is the caller's; so a
+leased connection goes on to its next file while the last one is decoded.
 What fails for a passing reason is asked for again, later and after the others; what fails for good is not.
 """
 
