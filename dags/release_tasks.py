@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from airflow.sdk import Asset, Metadata, task
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowRescheduleException
 
-from pipelines.errors import InputError, ReleaseError, SettingError, ValidationFailed, WitReleaseError
+from pipelines.errors import InputError, ReleaseError, SettingError, StoreLocked, ValidationFailed, WitReleaseError
 from pipelines.vision.weights_errors import WeightsError
 from release_links import DataDocsLink, ReleaseLink, ReportLink, link
 from release_metrics import AirflowMeter
@@ -33,6 +33,9 @@ DEFAULT_ARGS: dict[str, Any] = {
     "max_retry_delay": datetime.timedelta(hours=1),
 }
 """Retries after half a minute, 2 and 8 minutes: long enough for a server or a network to come back."""
+
+WAITING = datetime.timedelta(minutes=1)
+"""Until a task that found the store in use looks again."""
 
 _PERMANENT = (SettingError, InputError, ReleaseError, ValidationFailed, WeightsError)
 """Errors that stay what they are until a person has changed something."""
@@ -92,6 +95,7 @@ def run_stage(name: str, settings_of: SettingsOf, params: Mapping[str, Any], run
 
     Raises:
         AirflowFailException: no retry can help.
+        AirflowRescheduleException: another run is at work in the store.
         AirflowException: a retry may help, and goes on where this one stopped.
 
     """
@@ -106,6 +110,9 @@ def as_airflow_errors() -> Iterator[None]:
     """Turn an error of the library into the one that tells Airflow whether to try again; the log says what it was."""
     try:
         yield
+    except StoreLocked as error:
+        log.warning("%s. This task looks again in %s", error, WAITING)
+        raise AirflowRescheduleException(datetime.datetime.now(datetime.UTC) + WAITING) from error
     except WitReleaseError as error:
         log.error("%s: %s", type(error).__name__, error)
         kind = AirflowFailException if is_permanent(error) else AirflowException

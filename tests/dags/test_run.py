@@ -19,6 +19,8 @@ from pipelines.demo.airflow_state import USER, AirflowRunning, AirflowState
 from pipelines.demo.processes import members
 from pipelines.demo.server import DemoCommons
 from pipelines.pipeline import STAGES
+from pipelines.storage.lock import held
+from pipelines.storage.store import Store
 from tests.dags.parse import ROOT
 from tests.dags.receivers import Metrics, Webhook, statsd, webhook
 from tests.planted import files_below, found
@@ -271,6 +273,24 @@ def test_a_name_that_no_file_can_have_fails_without_a_retry(running: Running) ->
     run = running.run(TAKEDOWN, files=["<b>.jpg"], reason="x", requester="other", store=running.settings["store"])
     (first,) = (task for task in running.api.tasks(TAKEDOWN, run) if task.task == "take_down")
     assert (first.state, first.attempt) == ("failed", 1)
+
+
+def test_who_finds_the_store_in_use_waits_says_for_whom_and_goes_on_without_a_retry(running: Running) -> None:
+    store = running.settings["store"] + "-in-use"
+    with held(Store(store), "cli-1234", alone=True):
+        asked = {"files": ["File:Blue square.png"], "reason": "asked for", "requester": "author", "withdraw": True}
+        run = running.api.trigger(TAKEDOWN, {**asked, "store": store})
+
+        def withdrawn() -> tuple[str, int]:
+            return next(
+                (task.state, task.attempt) for task in running.api.tasks(TAKEDOWN, run) if task.task == "withdraw"
+            )
+
+        running.until(lambda: withdrawn()[0] == "up_for_reschedule")
+        said = " ".join(entry["event"] for entry in running.log(run, "withdraw", dag=TAKEDOWN))
+        assert "in use by run cli-1234" in said
+    running.until(lambda: running.api.run_state(TAKEDOWN, run) in ("success", "failed"))
+    assert withdrawn() == ("success", 1)
 
 
 @pytest.fixture(scope="module")
