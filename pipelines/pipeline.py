@@ -64,9 +64,9 @@ class Run:
         """Run a step over all its partitions."""
         return run_step(self.client, context or self.context, step, Under(self.meter, self.stage_name))
 
-    def stage(self, name: str, context: Context | None = None) -> dict[str, int]:
-        """Run another stage: what of it is done already is skipped."""
-        return run_stage(name, context or self.context, self.client, self.meter)
+    def stage(self, name: str, context: Context | None = None, *, conclude: bool = True) -> dict[str, int]:
+        """Run another stage, with its conclusion or without: what of it is done already is skipped."""
+        return run_stage(name, context or self.context, self.client, self.meter, conclude=conclude)
 
     def is_done(self, names: Sequence[str]) -> bool:
         """Say whether the last run of each of these stages came to its end, and would find nothing to do now."""
@@ -97,7 +97,9 @@ def _unfinished(names: tuple[str, ...], context: Context, key: str) -> int:
     return undone + sum(not is_done(context, step, other) for step in whole for other in step.keys(context))
 
 
-def run_stage(name: str, context: Context, client: Client, meter: Meter = SILENT) -> dict[str, int]:
+def run_stage(
+    name: str, context: Context, client: Client, meter: Meter = SILENT, *, conclude: bool = True
+) -> dict[str, int]:
     """Run one stage: its steps in their order, then its conclusion.
 
     Args:
@@ -105,6 +107,7 @@ def run_stage(name: str, context: Context, client: Client, meter: Meter = SILENT
         context: of the release.
         client: of the Dask cluster.
         meter: is told how it goes.
+        conclude: without, the steps are all.
 
     Returns:
         Counts for people and for XCom; the details are kept with the run.
@@ -117,10 +120,10 @@ def run_stage(name: str, context: Context, client: Client, meter: Meter = SILENT
     if name not in STAGES:
         raise ValueError(f"no stage is called {name!r}; the stages are {', '.join(STAGES)}")
     with logs.about(release=context.version, stage=name):
-        return _run_stage(name, context, client, meter)
+        return _run_stage(name, context, client, meter, conclude)
 
 
-def _run_stage(name: str, context: Context, client: Client, meter: Meter) -> dict[str, int]:
+def _run_stage(name: str, context: Context, client: Client, meter: Meter, concluded: bool) -> dict[str, int]:
     started = time.monotonic()
     if name != "publish" and is_published(context.store, context.version):
         log.info("%s: release %s is published, so nothing of it is made again", name, context.version)
@@ -131,7 +134,7 @@ def _run_stage(name: str, context: Context, client: Client, meter: Meter) -> dic
     context.store.remove(record)  # it says that the last run of the stage came to its end
     module = importlib.import_module(f"pipelines.stages.{name}")
     steps: tuple[Step, ...] = module.STEPS
-    conclude: Conclude | None = getattr(module, "conclude", None)
+    conclude: Conclude | None = getattr(module, "conclude", None) if concluded else None
     run = Run(context, client, name, meter)
     summaries = [run.step(step) for step in steps]
     counts = _counts(summaries)

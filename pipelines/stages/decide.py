@@ -17,7 +17,7 @@ from pipelines.tables import CANDIDATES, DESCRIPTIONS, FACES, FETCHED, IMAGES, K
 from pipelines.vision.faces import Face, default_score, face_ratio, face_union
 
 _BATCH = 1024
-_GONE = "an earlier release dropped it and removed its picture, which could not be fetched again"
+_GONE = "an earlier release dropped it and removed its picture, which was not fetched again in time"
 
 
 def _decide(task: Task) -> Iterator[pa.Table]:
@@ -116,6 +116,7 @@ DECIDE = PartitionStep(
         CANDIDATES.columns(KEY, "reason"),
     ),
     settings=("face_threshold", "face_rule", "face_score", "face_model"),
+    revision=2,
     depends=_takedown_list,
     count_by="outcome",
 )

@@ -109,4 +109,4 @@ def test_a_purged_picture_stays_dropped_without_being_fetched(store: Store) -> N
 def test_a_purged_picture_that_is_wanted_again_is_not_released_without_its_pixels(store: Store) -> None:
     row = decide(store, status=PURGED, faces=[LARGE], face_threshold=0.5)
     assert row["outcome"] == "fetch_failed"
-    assert "could not be fetched again" in row["detail"]
+    assert "was not fetched again" in row["detail"]

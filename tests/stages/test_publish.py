@@ -24,6 +24,8 @@ from pipelines.tables import PIXELS, PURGED, Outcome
 from tests.published import VERSION, commons, make
 from tests.reports.making import facts
 from tests.shared import shared
+from tests.stages.making import url_of
+from tests.world import World, downloads
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -152,6 +154,32 @@ def nominate(catalogue: Path, name: str) -> None:
     content = json.loads(catalogue.read_text("utf-8"))
     content["categories"]["Copyright violations"].append(f"File:{name}")
     catalogue.write_text(json.dumps(content), "utf-8")
+
+
+def test_a_picture_that_is_wanted_back_at_the_last_moment_is_left_to_the_next_release(
+    client: Client, tmp_path: Path
+) -> None:
+    """The task holds the one connection to the API, and fetches nothing beside a task that holds the media servers'."""
+    world, store = World(), tmp_path / "store"
+    name, *_ = world.upload(8)
+    rules = {"partitions": 1, "max_fetch_failed_share": 0.2}
+    world.nominated = {name}
+    with world.served(tmp_path / "nominated") as settings:
+        make(client, store, {**settings, **rules, "version": "2026.01.01"})
+        second = make(client, store, {**settings, **rules, "version": "2026.02.01"}, until="validate")
+    world.nominated = set()
+    with world.served(tmp_path / "kept") as settings:
+        run_stage("publish", replace(second, config=second.config.model_copy(update=settings)), client)
+        assert downloads(tmp_path / "kept") == []
+        third = make(client, store, {**settings, **rules, "version": "2026.03.01"})
+        assert [path.rsplit("/", 1)[-1] for path in downloads(tmp_path / "kept")] == [name]
+    outcomes = {
+        context.version: row["outcome"]
+        for context in (second, third)
+        for row in open_release(str(folder(context))).ledger()
+        if row["image_url"] == url_of(name)
+    }
+    assert outcomes == {"2026.02.01": "fetch_failed", "2026.03.01": "released"}
 
 
 def test_pixels_of_dropped_pictures_are_gone_from_the_whole_store(client: Client, ready: Context) -> None:
