@@ -1,4 +1,4 @@
-"""Leases over a Dask cluster: one semaphore for all workers, one pause for all leases.
+"""Leases over a Dask cluster: one semaphore for all workers, one pause for all leases; see also `machine`.
 
 The scheduler keeps the leases (`distributed.Semaphore`), and takes back those of a worker that died. A worker that lost
 touch with the scheduler cannot know whether its leases were given to another, so a lease is only valid while the
@@ -13,13 +13,14 @@ import logging
 import math
 import threading
 import time
-from typing import Any, Literal
+from typing import IO, Any, Literal
 from urllib.parse import urlsplit
 
 import dask
 from dask.utils import parse_timedelta
 from distributed import Client, Semaphore
 
+from pipelines.commons.machine import lock_share
 from pipelines.commons.origin import Origin
 from pipelines.commons.politeness import Allowance, Lease
 from pipelines.commons.traffic import Traffic
@@ -30,6 +31,9 @@ Kind = Literal["media", "api"]
 
 _LOOK = 0.25  # seconds between two looks at the shared pause
 _UNUSED = 5.0  # seconds without a question after which the looking stops
+_RETRY = 0.05  # seconds between two looks at whether another run on this machine has ended its use of a connection
+_OTHERS = 10.0  # seconds to wait for a run with other limits: each new try leaves an error in the scheduler's log
+_TELL = 60.0  # seconds between two lines in the log that say what is waited for
 
 _watches: dict[tuple[str, str], "_Watch"] = {}
 _watches_lock = threading.Lock()
@@ -41,7 +45,7 @@ class DaskLeases:
     Args:
         client: of the cluster; on a worker, `distributed.get_client()`.
         kind: of connection: to the media servers or to the Action API.
-        origin: whose limits these are. All who share an origin must name the same limits.
+        origin: whose limits these are. Runs that give an origin different ones use it one after the other.
         traffic: counts what goes over the connections.
 
     """
@@ -52,7 +56,7 @@ class DaskLeases:
         self.traffic = traffic or Traffic()
         self.allowance: Allowance = origin.media_allowance if kind == "media" else origin.api_allowance
         host = urlsplit(origin.media_url if kind == "media" else origin.api_url).netloc
-        self._name = f"wit-release {kind} {host} {self._connections}"
+        self._name = f"wit-release {kind} {host}"
         self._watch = _watch(client, f"wit-release pause {kind} {host}")
         self.per_task = max(1, math.ceil(self._connections / max(1, self._watch.workers)))
 
@@ -65,10 +69,33 @@ class DaskLeases:
             scheduler_rpc=self._client.scheduler,
             loop=self._client.loop,
         )
-        if semaphore.acquire(timeout=timeout):
-            return _DaskLease(semaphore, self._watch)
+        ends = time.monotonic() + timeout
+        if self._granted(semaphore, timeout):
+            while (share := lock_share(self._name, self._connections)) is None:
+                self._watch.waits("the connections that another run on this machine uses")
+                if time.monotonic() > ends:
+                    break
+                time.sleep(_RETRY)
+            else:
+                return _DaskLease(semaphore, share, self._watch)
+            semaphore.release()
         semaphore.refresh_callback.stop()
         return None
+
+    def _granted(self, semaphore: Semaphore, timeout: float) -> bool:
+        """Take a lease of the cluster, which keeps to the number that it was told first for as long as any is held."""
+        try:
+            return bool(semaphore.acquire(timeout=timeout))
+        except ValueError as error:  # Dask's word for another number
+            self._watch.waits(f"a run on this cluster that has other limits ({error})")
+        ends = time.monotonic() + max(timeout, _OTHERS)
+        while semaphore.get_value():
+            if time.monotonic() > ends:
+                return False
+            time.sleep(_LOOK)
+        semaphore.close()
+        time.sleep(_LOOK)  # whoever saw the same closes it before the next call makes it again
+        return False
 
     def paused_for(self) -> float:
         """Return the seconds that are left of the shared pause."""
@@ -80,8 +107,9 @@ class DaskLeases:
 
 
 class _DaskLease:
-    def __init__(self, semaphore: Semaphore, watch: "_Watch") -> None:
+    def __init__(self, semaphore: Semaphore, share: IO[bytes], watch: "_Watch") -> None:
         self._semaphore: Semaphore | None = semaphore
+        self._share = share
         self._watch = watch
 
     def valid(self) -> bool:
@@ -94,6 +122,7 @@ class _DaskLease:
         semaphore, self._semaphore = self._semaphore, None
         if semaphore is not None:
             semaphore.refresh_callback.stop()
+            self._share.close()
             semaphore.release()
 
 
@@ -109,6 +138,7 @@ class _Watch:
         self._heard = time.monotonic()
         self._asked = time.monotonic()
         self._looking = False
+        self._told = -math.inf
         timeout = dask.config.get("distributed.scheduler.locks.lease-timeout")
         self._trust = math.inf if timeout == "inf" else parse_timedelta(timeout, "s") / 2
         self.ask()
@@ -124,6 +154,12 @@ class _Watch:
                 self._looking = False
                 raise
             self._loop.add_callback(self._keep_looking)
+
+    def waits(self, what: str) -> None:
+        """Log what a connection waits for, now and then: there may be many of them, and for days."""
+        if time.monotonic() - self._told > _TELL:
+            self._told = time.monotonic()
+            log.info("waiting for %s", what)
 
     def in_touch(self) -> bool:
         self._asked = time.monotonic()

@@ -1,10 +1,13 @@
 """Leases over a real Dask cluster: never more than allowed over all workers, none lost with a worker or scheduler."""
 
 import asyncio
+import logging
 import os
 import signal
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import dask
@@ -16,7 +19,7 @@ from pipelines.commons import names
 from pipelines.commons.leases import DaskLeases
 from pipelines.commons.media import Fetched, MediaRequest, fetch_all
 from pipelines.commons.origin import Origin
-from pipelines.commons.politeness import leased
+from pipelines.commons.politeness import Lease, leased
 from tests.commons.cluster import QUICK, cluster, eventually, free_leases
 from tests.commons.server import serving
 
@@ -29,6 +32,17 @@ def client() -> Iterator[Client]:
             n_workers=4, threads_per_worker=1, processes=True, host="127.0.0.1", dashboard_address=None, silence_logs=50
         ) as cluster,
         Client(cluster) as client,
+    ):
+        yield client
+
+
+@contextmanager
+def another_cluster() -> Iterator[Client]:
+    with (
+        LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=False, dashboard_address=":0", silence_logs=False
+        ) as cluster,
+        Client(cluster, set_as_default=False) as client,
     ):
         yield client
 
@@ -58,6 +72,51 @@ def test_four_workers_share_two_connections(client: Client) -> None:
         assert server.log.most_in_flight == 2, "never more, and both are used"
         assert free_leases(client, origin) == 2
     assert len({seen.path for seen in server.log.requests}) == len(server.log.requests) == 200
+
+
+def test_two_clusters_on_one_machine_share_two_connections() -> None:
+    """Each run of the embedded default has a cluster of its own."""
+    with serving(slowly) as server, another_cluster() as mine, another_cluster() as yours:
+        origin = server.origin(connections=2)
+        clients = (mine, yours, mine, yours)
+        futures = [at.submit(fetch_some, origin, names_) for at, names_ in zip(clients, shares(4, 50), strict=True)]
+        assert [future.result() for future in futures] == [50] * 4
+        assert server.log.most_in_flight == 2, "never more, and both are used"
+
+
+def test_who_waits_for_a_run_on_another_cluster_says_so(client: Client, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "pipelines.commons.leases")
+    with serving(slowly) as server, another_cluster() as other:
+        origin = server.origin(connections=1)
+        with leased(DaskLeases(client, "media", origin)):
+            assert DaskLeases(other, "media", origin).acquire(0.2) is None
+            with leased(DaskLeases(other, "api", origin)):
+                pass
+        assert "waiting for the connections that another run on this machine uses" in caplog.text
+        assert free_leases(other, origin) == 1
+
+
+def acquired(leases: DaskLeases) -> Lease:
+    while (lease := leases.acquire(0.2)) is None:
+        pass
+    return lease
+
+
+def test_runs_with_other_limits_wait_for_each_other(client: Client, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "pipelines.commons.leases")
+    with serving(slowly) as server, ThreadPoolExecutor(1) as pool:
+        one, two = (DaskLeases(client, "media", server.origin(connections=number)) for number in (1, 2))
+        held = acquired(two)
+        waiting = pool.submit(acquired, one)
+        time.sleep(1)
+        assert not waiting.done()
+        held.release()
+        waiting.result(10).release()
+        acquired(two).release()
+    assert (
+        "waiting for a run on this cluster that has other limits (Inconsistent max leases: 1, expected: 2)"
+        in caplog.text
+    )
 
 
 def test_a_pause_that_one_worker_is_told_binds_all(client: Client) -> None:
