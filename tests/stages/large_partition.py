@@ -25,7 +25,7 @@ from pipelines.engine.partition import make_partition
 from pipelines.engine.step import Context, table_path
 from pipelines.stages import decide, embed_images, fetch_images, pull_rows, write_shards
 from pipelines.storage.store import Store
-from pipelines.tables import CANDIDATES, DESCRIPTIONS, EMBEDDINGS, FACES, IMAGES, KEY, WIT_COLUMNS
+from pipelines.tables import CANDIDATES, DESCRIPTIONS, EMBEDDINGS, FACES, IMAGES, KEY, PIXELS, WIT_COLUMNS
 from tests.running import peak_memory
 from tests.stages.making import context, nulls, write_table
 
@@ -103,7 +103,9 @@ def main(folder: Path, count: int) -> None:
     )
     run(fetch_images, this)
     no_faces = pa.array([[]] * count, FACES.schema.field("faces").type)
-    write_table(this, FACES, nulls(FACES, **{KEY: urls, "sha256": title, "faces": no_faces}))
+    with this.store.open(table_path(PIXELS.name, "part-00000")) as file:
+        pictures = pq.read_table(file, columns=["sha256"]).column("sha256").combine_chunks()
+    write_table(this, FACES, nulls(FACES, **{KEY: urls, "sha256": pictures, "faces": no_faces}))
     write_table(this, CANDIDATES, CANDIDATES.schema.empty_table())
     run(decide, this)
     run(write_shards, this)
