@@ -97,10 +97,11 @@ def refresh_settings(params: Mapping[str, Any], run_id: str) -> dict[str, Any]:
     """Return the settings of a refresh: the form, the deployment's defaults, the release before, in this order.
 
     Raises:
-        ReleaseError: there is no release of the base's name.
+        ReleaseError: there is no release of the base's name, or another one's work would be lost.
+        StoreLocked: the same, and somebody is at that work.
 
     """
-    from pipelines.releases.versions import settings_of_next
+    from pipelines.releases.settings import settings_of_next
     from pipelines.storage.store import Store
 
     given = _said(_deployment_defaults()) | _said(release_settings(params))
@@ -110,6 +111,13 @@ def refresh_settings(params: Mapping[str, Any], run_id: str) -> dict[str, Any]:
 def _said(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings that say something: one left empty is no reason to forget that of the release before."""
     return {name: value for name, value in settings.items() if value not in ("", [], None)}
+
+
+def own_settings(params: Mapping[str, Any], run_id: str) -> dict[str, Any]:
+    """Return the settings of a release that is made by hand: the form, unless it accepts one that was begun."""
+    from pipelines.releases.settings import settings_to_accept
+
+    return settings_to_accept(release_settings(params))
 
 
 _NOTED_BY_AIRFLOW = "openlineage"

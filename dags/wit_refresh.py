@@ -2,8 +2,9 @@
 
 Switch this DAG on, and it follows the newest release of the store with another one, on the first of each month. It
 can be triggered by hand as well; the form is short, because everything that is not given stays as it was: `base` names
-the release to follow, `wit_files` other WIT files, `accept` a reason to overlook warnings. Where there is no release
-yet, the first refresh makes a full one, from the deployment's defaults.
+the release to follow, `wit_files` other WIT files, `accept` a reason to overlook warnings that the new one may have.
+One that waits with warnings already is published by **Make a release**, from its version and the reason. Where there
+is no release yet, the first refresh makes a full one, from the deployment's defaults.
 
 The tasks are those of **Make a release**, and do the same: `pull_rows`, `describe_files`, `fetch_images`,
 `detect_faces`, `find_deletion_candidates`, `decide`, `write_shards`, `embed_images`, `validate`, `publish`.
@@ -17,7 +18,12 @@ deleted, nominated for deletion, relicensed or captioned anew is made again, and
 each with its reason.
 
 **One release at a time.** Airflow starts no second run of this DAG while one is on, and a month that was missed while
-the machine was down is made up for by one refresh, not by several: there is but one present state of Commons.
+the machine was down is made up for by one refresh, not by several: there is but one present state of Commons. While
+another run is at work in the store, or may try a failed task again, the first task waits.
+
+**It drops nobody's work.** What was fetched for a release of other WIT files or other rules for pictures, begun by
+another run and not finished, would be lost to a refresh. So it fails, and says whose it is: let that run go on, or give
+the release up by naming the one to follow in `base`.
 
 **Which settings.** The form counts first, then the deployment's defaults (the file that `WIT_RELEASE_DEFAULTS` names),
 then the settings of the release that is followed. `WIT_RELEASE_SCHEDULE` replaces the schedule: a cron expression, one

@@ -41,6 +41,13 @@ compares it with the threshold. Another threshold runs `decide` and what follows
 refused, an input that is no WIT file and a release that fails its validation fail at once: only a person can change
 that.
 
+**What waits with warnings is published by the same form**: give its `version`, and in `accept` the reason. Then no
+other field counts but `store`: whoever made that release, it is published as it was made. Without `accept`, a `version`
+that was begun with other WIT files or rules for pictures is refused.
+
+**Who finds the store in use waits.** Once a minute the task looks whether the other run has ended; its log says whose
+that is. This uses up no retry.
+
 Progress is in each task's log: partitions done, images per second, time left. XCom carries the release's version and
 counts, nothing else. The event of the asset `wit_release` carries the same for what is to run after a release.
 
@@ -51,7 +58,7 @@ name, as for **Refresh the release**.
 from airflow.sdk import DAG
 
 from release_alerts import deadlines, on_failure
-from release_form import release_params, release_settings
+from release_form import own_settings, release_params
 from release_tasks import DEFAULT_ARGS, stages_of_a_release
 
 with DAG(
@@ -69,4 +76,4 @@ with DAG(
     deadline=deadlines() or None,
     tags=["wit", "release"],
 ):
-    stages_of_a_release(lambda params, run_id: release_settings(params))
+    stages_of_a_release(own_settings)

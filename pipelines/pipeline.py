@@ -166,7 +166,7 @@ def run_one(name: str, settings: Mapping[str, Any], run: str, meter: Meter = SIL
     """
     config = ReleaseConfig.parse(settings)
     with held(Store(config.store), run, alone=False, keep=name != "publish"):
-        context = begin(config, run, once=True)
+        context = begin(config, run, once=True, anew=name == STAGES[0])
         with open_client(config) as client:
             return {"version": context.version, "counts": run_stage(name, context, client, meter)}
 

@@ -12,7 +12,8 @@ from pipelines.cli import main
 from pipelines.config import ReleaseConfig
 from pipelines.pipeline import STAGES, run_stage
 from pipelines.releases.reader import open_release
-from pipelines.releases.versions import begin, settings_of_next
+from pipelines.releases.settings import settings_of_next
+from pipelines.releases.versions import begin
 from pipelines.storage.store import Store
 from tests.published import make
 from tests.searching import holding

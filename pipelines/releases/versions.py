@@ -19,6 +19,9 @@ LATEST = f"{RELEASES}/latest.json"
 MANIFEST = "manifest.json"
 _RUNS = "runs"
 
+MADE_FROM = ("wit_files", "max_rows", "partitions", "origin", "image_width", "jpeg_quality")
+"""Settings on which every picture depends: with others, hardly anything that was fetched can be used."""
+
 
 def run_path(version: str, path: str) -> str:
     """Return the path in the store of what is kept about the making of a release; it is not part of it."""
@@ -36,40 +39,75 @@ class Begun:
     base: str = ""
 
 
-def begin(config: ReleaseConfig, run: str, *, once: bool = False) -> Context:
+def begin(config: ReleaseConfig, run: str, *, once: bool = False, anew: bool = True) -> Context:
     """Begin a release, or go on with the one that this run began, even if all that was missing is that it says so.
 
     Args:
         config: the settings; an empty version is filled in with today's date, numbered if that is taken.
         run: names who makes it (an Airflow run, a command line); the same name goes on where it stopped.
         once: the run is named as no other ever will be, as Airflow's are: a release that it finished is its own still.
+        anew: a release may be begun. A stage that goes on where others ended finds one, unless it was given up.
 
     Returns:
         What the stages need.
 
     Raises:
-        ReleaseError: another run has published a release of that name, or there is no release of the base's name.
+        ReleaseError: another run has published a release of that name, or begun it from other inputs; there is no
+            release of the base's name, or none to go on with; the store holds releases of another kind of origin.
         StoreError: the store cannot be written.
 
     """
     store = Store(config.store)
     store.clear_scratch()
-    version = config.version or _begun_by(store, run, finished=once) or _free_version(store)
+    version = config.version or begun_by(store, run, finished=once) or _free_version(store)
     if is_published(store, version):
         begun = read_begun(store, version)
         if begun.run != run:
             raise published_already(version)
         if is_concluded(store, version):  # a task that was killed before it could say so is repeated
             return Context(config, version, store, observation=version, base=begun.base)
+    known = store.read_json(run_path(version, "begun.json"))
     settings = config.model_copy(update={"version": version}).model_dump(mode="json")
     started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    known = store.read_json(run_path(version, "begun.json"))
     if known is not None:
         started = known["started"]
+        _refuse_other_inputs(store, version, known["config"], settings)
+    elif not anew:
+        raise ReleaseError(f"run {run} has no release any more: a later one was published. Make another by a new run")
+    _refuse_other_kind(store, version, config)
     base = _base(store, config, version, known)
     begun = Begun(version, run, settings, started, base)
     store.write_json(run_path(version, "begun.json"), asdict(begun))
     return Context(config, version, store, observation=version, base=base)
+
+
+def differing(begun: Mapping[str, Any], settings: Mapping[str, Any]) -> list[str]:
+    """Return the settings in `MADE_FROM` that are not those with which a release was begun."""
+    return [name for name in MADE_FROM if name in begun and begun[name] != settings[name]]
+
+
+def is_under_way(store: Store, version: str) -> bool:
+    """Say whether a stage of a release came to its end, so that there may be work of days to lose."""
+    return bool(store.files(run_path(version, "stages")))
+
+
+def _refuse_other_inputs(store: Store, version: str, begun: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+    if is_under_way(store, version) and (fields := differing(begun, settings)):
+        raise ReleaseError(
+            f"release {version} was begun with other {', '.join(fields)}: leave version empty for another release, "
+            f"or to publish that one as it is, say why in accept"
+        )
+
+
+def _refuse_other_kind(store: Store, version: str, config: ReleaseConfig) -> None:
+    """Keep releases of the demo and real ones apart."""
+    newest = newest_published(store)
+    origin = config.origin if newest is None else read_begun(store, newest).config["origin"]
+    if (origin == "demo") != (config.origin == "demo"):
+        raise ReleaseError(
+            f"release {version} has origin {config.origin}, and {store.url} holds release {newest} of origin {origin}: "
+            f"a release of the demo does not belong beside real ones; give this one a store of its own"
+        )
 
 
 def _base(store: Store, config: ReleaseConfig, version: str, known: Mapping[str, Any] | None) -> str:
@@ -86,34 +124,6 @@ def _base(store: Store, config: ReleaseConfig, version: str, known: Mapping[str,
 def published_already(version: str) -> ReleaseError:
     """Return the error that a release is out, and stays what it is."""
     return ReleaseError(f"release {version} is published and never rewritten; choose another version or leave it empty")
-
-
-def settings_of_next(store: Store, run: str, given: Mapping[str, Any], *, once: bool = False) -> dict[str, Any]:
-    """Return the settings of a release that follows another: that one's, but for what is given.
-
-    Args:
-        store: of the releases.
-        run: names who makes it; while its release is unfinished, it goes on with the settings that it began with.
-        given: settings that are to differ; ``base`` names the release to follow, else it is the newest published one.
-        once: as `begin` has it; then the settings of a release that the run finished are its own still.
-
-    Returns:
-        Fields of ReleaseConfig. Without any release before, those that were given.
-
-    Raises:
-        ReleaseError: there is no release of the base's name.
-
-    """
-    begun = _begun_by(store, run, finished=once)
-    if begun is not None:
-        return read_begun(store, begun).config | {"accept": given.get("accept", "")}
-    base = given.get("base") or newest_published(store)
-    if base is None:
-        return dict(given)
-    if not is_published(store, base):
-        raise ReleaseError(f"base: {store.url} holds no published release {base}")
-    # A reason to overlook warnings is about one release, and is not handed down.
-    return {**read_begun(store, base).config, "version": "", "accept": "", "store": store.url, **given, "base": base}
 
 
 def read_begun(store: Store, version: str) -> Begun:
@@ -157,6 +167,13 @@ def newest_published(store: Store) -> str | None:
     return next((version for version in reversed(versions(store)) if is_published(store, version)), None)
 
 
+def given_up(store: Store) -> list[str]:
+    """Return the unfinished releases that were begun before one that is published."""
+    begun = {version: (read_begun(store, version).started, order(version)) for version in versions(store)}
+    out = {version for version in begun if is_published(store, version)}
+    return [version for version in begun if version not in out and any(begun[version] < begun[one] for one in out)]
+
+
 def newest_unpublished(store: Store) -> str:
     """Return the name of the newest release that was begun and not published.
 
@@ -186,7 +203,7 @@ def latest(store: Store) -> str | None:
     return None if pointer is None else str(pointer["version"])
 
 
-def _begun_by(store: Store, run: str, *, finished: bool) -> str | None:
+def begun_by(store: Store, run: str, *, finished: bool) -> str | None:
     """Return the release that this run began, and did not finish unless `finished` ones count."""
     for version in reversed(versions(store)):
         if (finished or not is_concluded(store, version)) and read_begun(store, version).run == run:

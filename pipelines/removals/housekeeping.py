@@ -26,8 +26,7 @@ from pipelines.engine.partition import written_files
 from pipelines.engine.step import FILES_FOLDER, RELEASES, WORK, Context, FileStep, Step, shard_keys, table_path
 from pipelines.errors import SettingError
 from pipelines.pipeline import STAGES
-from pipelines.releases.notices import order
-from pipelines.releases.versions import context_of, is_published, published, read_begun, run_path, versions
+from pipelines.releases.versions import context_of, given_up, is_published, published, read_begun, run_path, versions
 from pipelines.removals.purge import dropped_pictures, purge_pictures
 from pipelines.storage import lock
 from pipelines.storage.store import Store
@@ -102,7 +101,7 @@ def rubbish(store: Store, keep: int | None = None) -> Iterator[Rubbish]:
     known = versions(store)
     if known:
         keep = keep or _setting(store, known[-1])
-        abandoned = _abandoned(store, known)
+        abandoned = given_up(store)
         live = [version for version in known if not is_published(store, version) and version not in abandoned]
         for version in abandoned:
             for folder in (f"{RELEASES}/{version}", run_path(version, "").rstrip("/")):
@@ -122,15 +121,6 @@ def rubbish(store: Store, keep: int | None = None) -> Iterator[Rubbish]:
 def _setting(store: Store, version: str) -> int:
     kept = read_begun(store, version).config.get("keep_records") or ReleaseConfig.model_fields["keep_records"].default
     return int(kept)
-
-
-def _abandoned(store: Store, known: list[str]) -> list[str]:
-    """Return the unfinished releases that were begun before one that is published."""
-    begun = {version: (read_begun(store, version).started, order(version)) for version in known}
-    last = max((begun[version] for version in published(store)), default=None)
-    if last is None:
-        return []
-    return [version for version in known if begun[version] < last and not is_published(store, version)]
 
 
 def _records(store: Store, keep: int, live: list[str]) -> Iterator[Rubbish]:
@@ -202,7 +192,7 @@ def _wanted_files(store: Store, keys: Mapping[str, set[str]]) -> set[str]:
 def _settled(store: Store) -> Context | None:
     """Return the newest release if nobody may go on with an unfinished one: only then are decisions final."""
     known = versions(store)
-    if not known or any(not is_published(store, version) for version in set(known) - set(_abandoned(store, known))):
+    if not known or any(not is_published(store, version) for version in set(known) - set(given_up(store))):
         return None
     return context_of(store, published(store)[-1])
 

@@ -11,7 +11,8 @@ from pipelines.commons.names import MalformedUrl, file_name
 from pipelines.config import REQUESTERS, ReleaseConfig
 from pipelines.engine.step import Context
 from pipelines.errors import ReleaseError, SettingError
-from pipelines.releases.versions import is_concluded, newest_published, settings_of_next
+from pipelines.releases.settings import settings_of_next
+from pipelines.releases.versions import is_concluded, newest_published
 from pipelines.removals.holders import Holders, find
 from pipelines.removals.superseding import mark_holders, unmark
 from pipelines.removals.takedowns import add_takedown, lift_takedown, read_takedowns

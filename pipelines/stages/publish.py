@@ -50,15 +50,13 @@ def conclude(run: Run) -> Mapping[str, int]:
         Images by outcome, and what was done at the last moment.
 
     Raises:
-        ReleaseError: it was not validated, it has warnings that nobody accepted, it lacks too many images, or it was
-            made by models that only stand in for the real ones and the store is not the demo's.
+        ReleaseError: it was not validated, it has warnings that nobody accepted, or it lacks too many images.
         ValidationFailed: after the last look, an expectation does not hold any more.
 
     """
     context = run.context
     counts: dict[str, int] = {}
     if not is_published(context.store, context.version):
-        refuse_stand_ins(context)
         refuse_unvalidated(context)
         counts["last_looks"] = _look_again(run)
         refuse_unvalidated(context)
@@ -85,29 +83,6 @@ def _tidy(context: Context) -> int:
         return 0
 
 
-def refuse_stand_ins(context: Context) -> None:
-    """Keep releases of stand-in models and real ones apart.
-
-    Raises:
-        ReleaseError: a release of stand-ins, and the origin or the store is not the demo's; or the store is the demo's,
-            and the release is a real one.
-
-    """
-    config = context.config
-    if config.stand_in and config.origin != "demo":
-        raise ReleaseError(f"release {context.version} was made by stand-in models, and its origin is not the demo")
-    newest = newest_published(context.store)
-    if newest is None:
-        return
-    other = context.store.read_json(release_path(newest, MANIFEST))
-    if (other["settings"]["origin"] == "demo") != (config.origin == "demo"):
-        raise ReleaseError(
-            f"release {context.version} has origin {config.origin}, and {context.store.url} holds release {newest} of "
-            f"origin {other['settings']['origin']}: a release of the demo does not belong beside real ones; give this "
-            f"one a store of its own"
-        )
-
-
 def refuse_unvalidated(context: Context) -> None:
     """Stop unless the release was found good, or has warnings only and there is a reason to publish it nevertheless.
 
@@ -123,7 +98,8 @@ def refuse_unvalidated(context: Context) -> None:
         listed = "\n".join(f"  - {one.in_words()}" for one in verdict.warnings)
         raise ReleaseError(
             f"release {context.version} waits, as it has warnings:\n{listed}\nTo publish it nevertheless, say why: "
-            f'python -m pipelines publish --version {context.version} --accept "REASON", or accept in the form'
+            f"python -m pipelines publish --store {context.store.url} --version {context.version} --accept "
+            f'"REASON", or the DAG Make a release with this version and the reason in accept'
         )
 
 

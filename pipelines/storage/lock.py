@@ -32,6 +32,9 @@ EXPIRES = 120.0
 BEAT = 15.0
 """Seconds between heartbeats."""
 
+RETURNS = 5400.0
+"""Seconds for which a DAG run may be silent and still be expected: Airflow tries a failed task again within an hour."""
+
 
 @dataclass(frozen=True, slots=True)
 class Owner:
@@ -161,6 +164,19 @@ def refuse_if_held(store: Store) -> None:
     _, owner = _read(store)
     if owner is not None and not owner.is_gone():
         raise StoreLocked(f"{store.url} is in use by {owner.in_words()}; wait until it has ended")
+
+
+def refuse_if_expected(store: Store, run: str) -> None:
+    """Look whether a run is at work, or `run`, as a task of it that failed is tried again, may soon be.
+
+    Raises:
+        StoreLocked: it is, or may.
+
+    """
+    refuse_if_held(store)
+    _, owner = _read(store)
+    if owner is not None and owner.run == run and not owner.alone and time.time() - owner.heartbeat < RETURNS:
+        raise StoreLocked(f"{store.url}: {owner.in_words()} is not finished, and may be tried again")
 
 
 def _read(store: Store) -> tuple[str | None, Owner | None]:

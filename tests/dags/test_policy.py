@@ -25,7 +25,8 @@ def test_every_file_in_dags_can_be_read(found: Found) -> None:
 def test_reading_the_dags_imports_nothing_heavy(found: Found) -> None:
     assert found["heavy"] == []
     vision = {"pipelines.vision", "pipelines.vision.weights_errors"}
-    light = {"pipelines.config", "pipelines.errors", "pipelines.places", *vision}
+    commons = {"pipelines.commons", *(f"pipelines.commons.{name}" for name in ("origin", "politeness", "traffic"))}
+    light = {"pipelines.config", "pipelines.errors", "pipelines.places", *vision, *commons}
     assert set(found["library"]) <= light | {"pipelines.stages"}
 
 

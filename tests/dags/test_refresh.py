@@ -92,5 +92,18 @@ def test_a_default_left_empty_does_not_undo_a_setting_of_the_release_before(
     assert (given["face_threshold"], given["stand_in"]) == (0.0, False)
 
 
+def test_the_form_of_a_release_that_accepts_warnings_stands_for_that_one(
+    store: Store, release_dag: Found, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "dags"))
+    settings = {"store": store.url, "version": "2026.01.01", "wit_files": ["all.tsv.gz"], "face_threshold": 0.5}
+    begun = {"version": "2026.01.01", "run": "scheduled__1", "started": "", "config": settings}
+    store.write_json("runs/2026.01.01/begun.json", begun)
+    filled_in = {name: param["default"] for name, param in release_dag["params"].items()}
+    filled_in |= {"store": store.url, "version": "2026.01.01", "accept": " seen "}
+    given = importlib.import_module("release_form").own_settings(filled_in, "manual__1")
+    assert given == settings | {"accept": "seen"}
+
+
 def test_it_makes_a_release_by_the_same_tasks(refresh_dag: Found, release_dag: Found) -> None:
     assert refresh_dag["tasks"] == release_dag["tasks"]

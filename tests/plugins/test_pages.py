@@ -64,7 +64,8 @@ def test_a_failed_release_says_what_failed_and_what_to_do(steward: TestClient) -
 def test_a_release_with_warnings_says_how_to_publish_it(steward: TestClient) -> None:
     page = read(steward, f"/release/{WAITING}/")
     assert "Waiting: it has warnings, and is published when someone says why it may be." in page
-    assert f'--version {WAITING} --accept "REASON"' in page
+    assert f'publish --store STORE --version {WAITING} --accept "REASON"' in page
+    assert "Make a release with this version and the reason in accept : then no other field counts but store" in page
 
 
 def test_a_release_whose_run_was_killed_is_not_called_running(steward: TestClient, shelf: Store) -> None:

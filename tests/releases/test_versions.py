@@ -1,26 +1,13 @@
-"""Releases in a store: which one a run goes on with, and which one the next follows."""
-
-from pathlib import Path
+"""Releases in a store: which one a run goes on with, which one the next follows, and what is refused at once."""
 
 import pytest
 
 from pipelines.config import ReleaseConfig
 from pipelines.errors import ReleaseError
-from pipelines.releases.versions import begin, settings_of_next
+from pipelines.releases.versions import begin, read_begun, versions
 from pipelines.storage.store import Store
+from tests.releases.making import begun, published, worked_on
 from tests.stages.making import NOWHERE
-
-
-def begun(store: Store, run: str, **settings: object) -> str:
-    return begin(ReleaseConfig.parse({**NOWHERE, "store": store.url, **settings}), run).version
-
-
-def published(store: Store, run: str, **settings: object) -> str:
-    """Begin a release and leave it as if it had been published."""
-    version = begun(store, run, **settings)
-    store.write_json(f"releases/{version}/manifest.json", {})
-    store.write_json(f"runs/{version}/stages/publish.json", {})
-    return version
 
 
 def test_the_first_release_follows_none_and_the_next_one_the_newest(store: Store) -> None:
@@ -43,40 +30,12 @@ def test_a_base_can_be_named_but_must_be_there(store: Store) -> None:
         begin(this.model_copy(update={"base": "2025.12.01"}), "four")
 
 
-def test_a_refresh_has_the_settings_of_its_base_but_for_what_is_given(store: Store) -> None:
-    published(store, "one", version="2026.01.01", face_threshold=0.2, jpeg_quality=80, accept="it was the first")
-    settings = settings_of_next(store, "refresh", {"jpeg_quality": 95})
-    assert (settings["face_threshold"], settings["jpeg_quality"]) == (0.2, 95)
-    assert (settings["base"], settings["version"], settings["accept"]) == ("2026.01.01", "", "")
-
-
-def test_a_refresh_that_goes_on_keeps_the_settings_that_it_began_with(store: Store) -> None:
-    published(store, "one", version="2026.01.01", face_threshold=0.2)
-    version = begin(ReleaseConfig.parse(settings_of_next(store, "refresh", {})), "refresh").version
-    published(store, "another", version="2026.02.01", face_threshold=0.3)
-    settings = settings_of_next(store, "refresh", {"accept": "seen"})
-    assert (settings["face_threshold"], settings["base"]) == (0.2, "2026.01.01")
-    assert (settings["version"], settings["accept"]) == (version, "seen")
-
-
-def test_a_refresh_without_a_release_before_is_a_full_one(store: Store) -> None:
-    assert settings_of_next(store, "refresh", {"origin": "demo"}) == {"origin": "demo"}
-
-
-def test_a_refresh_of_a_release_that_is_not_there_is_refused(store: Store, tmp_path: Path) -> None:
-    begun(store, "one", version="2026.01.01")
-    with pytest.raises(ReleaseError, match=r"no published release 2026\.01\.01"):
-        settings_of_next(store, "refresh", {"base": "2026.01.01"})
-
-
 def test_a_run_that_was_killed_after_its_last_step_is_told_that_all_is_done(store: Store) -> None:
     """Its name tells it from every other run, so the release is its own, with or without a version in its settings."""
     version = published(store, "manual__1")
     config = ReleaseConfig.parse({**NOWHERE, "store": store.url})
     assert begin(config, "manual__1", once=True).version == version
     assert begin(config.model_copy(update={"version": version}), "manual__1").version == version
-    settings = settings_of_next(store, "manual__1", {"base": ""}, once=True)
-    assert (settings["version"], settings["base"]) == (version, "")
 
 
 def test_a_release_of_another_run_is_refused(store: Store) -> None:
@@ -87,3 +46,39 @@ def test_a_release_of_another_run_is_refused(store: Store) -> None:
 
 def test_the_same_command_makes_the_next_release_when_the_last_one_is_finished(store: Store) -> None:
     assert published(store, "cli-1234") != begun(store, "cli-1234")
+
+
+def test_a_release_is_not_made_from_other_inputs_than_it_was_begun_with(store: Store) -> None:
+    """Their pictures would take the place of those that were fetched for days."""
+    version = worked_on(store, "manual__1", wit_files=["all.tsv.gz"], max_rows=0)
+    with pytest.raises(ReleaseError, match=f"release {version} was begun with other wit_files, max_rows: leave"):
+        begun(store, "manual__2", version=version, wit_files=["sample.tsv.gz"], max_rows=1000)
+    assert read_begun(store, version).config["wit_files"] == ["all.tsv.gz"]
+    begun(store, "manual__2", version=version, wit_files=["all.tsv.gz"], face_threshold=0.2)
+    assert read_begun(store, version).config["face_threshold"] == 0.2, "what depends on a rule is made again"
+
+
+def test_a_wrong_file_is_put_right_under_the_same_name(store: Store) -> None:
+    version = begun(store, "cli-1", wit_files=["al.tsv.gz"])
+    assert begun(store, "cli-2", version=version, wit_files=["all.tsv.gz"]) == version
+
+
+def test_a_run_whose_release_was_given_up_makes_no_other_from_the_middle(store: Store) -> None:
+    config = ReleaseConfig.parse({**NOWHERE, "store": store.url})
+    with pytest.raises(ReleaseError, match="run manual__1 has no release any more"):
+        begin(config, "manual__1", once=True, anew=False)
+    version = begin(config, "manual__1", once=True).version
+    assert begin(config, "manual__1", once=True, anew=False).version == version
+
+
+REAL = {"origin": "wikimedia", "operator_contact": "someone@example.org"}
+
+
+@pytest.mark.parametrize(("here", "there"), [({}, REAL), (REAL, {}), ({}, {"origin": "mirror"})])
+def test_releases_of_the_demo_and_real_ones_keep_apart(
+    store: Store, here: dict[str, object], there: dict[str, object]
+) -> None:
+    before = published(store, "one", **there)
+    with pytest.raises(ReleaseError, match=rf"has origin .*, and .* holds release {before} of origin"):
+        begun(store, "two", **here)
+    assert versions(store) == [before]

@@ -18,7 +18,9 @@ import psutil
 import pytest
 from distributed import Client, LocalCluster
 
+from pipelines.config import ReleaseConfig
 from pipelines.pipeline import run_stage
+from pipelines.releases.versions import begin
 from pipelines.tables import FETCHED
 from tests.commons.cluster import QUICK, QUICK_ENV, cluster, eventually, free_leases
 from tests.commons.server import Log, serving
@@ -104,6 +106,7 @@ def crash(tmp_path: Path) -> Iterator[Crash]:
             **{"store": str(tmp_path / "store"), "version": VERSION, "partitions": 2, "workers": WORKERS},
         }
         ready(tmp_path / "store", NARROW, settings)
+        begin(ReleaseConfig.parse(settings), "crash")
         yield Crash(tmp_path / "store", settings, server.log)
 
 

@@ -16,9 +16,10 @@ from distributed import Client
 from pipelines.config import ReleaseConfig
 from pipelines.engine.step import Context, release_path
 from pipelines.errors import ReleaseError, ValidationFailed
-from pipelines.pipeline import run_stage
+from pipelines.pipeline import STAGES, run_one, run_stage
 from pipelines.releases.reader import open_release
-from pipelines.stages.publish import refuse_incomplete, refuse_stand_ins
+from pipelines.releases.settings import settings_to_accept
+from pipelines.stages.publish import refuse_incomplete
 from pipelines.storage.store import Store
 from pipelines.tables import PIXELS, PURGED, Outcome
 from tests.published import VERSION, commons, make
@@ -182,6 +183,24 @@ def test_a_picture_that_is_wanted_back_at_the_last_moment_is_left_to_the_next_re
     assert outcomes == {"2026.02.01": "fetch_failed", "2026.03.01": "released"}
 
 
+FORM = {**ReleaseConfig.model_construct().model_dump(), "version": VERSION, "accept": "seen"}
+"""A form in which a version and a reason are given, and all else is as it came: the sample of WIT, from Wikimedia."""
+
+
+def test_accepting_publishes_the_release_as_it_was_made(
+    client: Client, ready: Context, published: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", client.scheduler.address)
+    settings = settings_to_accept(FORM | {"store": ready.store.url})
+    made = {name: run_one(name, settings, "manual__2")["counts"] for name in STAGES}
+    assert {name: sum(n for what, n in counts.items() if what.endswith("_fresh")) for name, counts in made.items()} == (
+        dict.fromkeys(STAGES, 0)
+    )
+    assert content(ready) == content(published)
+    with pytest.raises(ReleaseError, match="published and never rewritten"):
+        run_one("pull_rows", settings, "manual__3")
+
+
 def test_pixels_of_dropped_pictures_are_gone_from_the_whole_store(client: Client, ready: Context) -> None:
     ledger = {row["image_url"]: row for row in open_release(str(folder(ready)), published=False).ledger()}
     before = {row["image_url"]: row for row in work_pixels(ready)}
@@ -242,28 +261,14 @@ def test_too_many_missing_downloads_are_refused() -> None:
     refuse_incomplete(facts(outcomes=dict.fromkeys(Outcome, 0)))
 
 
-def publish_nothing(store: Store, version: str, origin: str) -> None:
-    """Write what a published release of an origin leaves."""
+def publish_nothing(store: Store, version: str) -> None:
+    """Write what a published release leaves."""
     begun = {"version": version, "run": "other", "config": {}, "started": "2025-01-01T00:00:00+00:00"}
     store.write_json(f"runs/{version}/begun.json", begun)
-    store.write_json(release_path(version, "manifest.json"), {"settings": {"origin": origin}})
-
-
-@pytest.mark.parametrize(("here", "there"), [("demo", "wikimedia"), ("wikimedia", "demo"), ("demo", "mirror")])
-def test_releases_of_the_demo_and_real_ones_keep_apart(ready: Context, store: Store, here: str, there: str) -> None:
-    publish_nothing(store, "2025.01.01", there)
-    config = ready.config.model_copy(update={"origin": here, "stand_in": here == "demo"})
-    with pytest.raises(ReleaseError, match=rf"origin {here}, and .* holds release 2025\.01\.01 of origin {there}"):
-        refuse_stand_ins(replace(ready, config=config, store=store))
-
-
-def test_stand_ins_belong_to_the_demo(ready: Context) -> None:
-    config = ready.config.model_copy(update={"origin": "mirror"})
-    with pytest.raises(ReleaseError, match="stand-in models, and its origin is not the demo"):
-        refuse_stand_ins(replace(ready, config=config))
+    store.write_json(release_path(version, "manifest.json"), {})
 
 
 def test_latest_names_the_newest_release_whichever_is_published_last(client: Client, ready: Context) -> None:
-    publish_nothing(ready.store, "2026.02.01", "demo")
+    publish_nothing(ready.store, "2026.02.01")
     run_stage("publish", ready, client)
     assert ready.store.read_json("releases/latest.json") == {"version": "2026.02.01"}
