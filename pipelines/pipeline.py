@@ -18,6 +18,7 @@ from pipelines.engine.partition import is_done
 from pipelines.engine.run import Summary, chunk_size, run_step
 from pipelines.engine.step import Context, Step, shard_keys, shard_name
 from pipelines.engine.travelling import travelling
+from pipelines.releases import work
 from pipelines.releases.versions import (
     begin,
     check_writable,
@@ -130,6 +131,10 @@ def _run_stage(name: str, context: Context, client: Client, meter: Meter, conclu
         recorded = context.store.read_json(run_path(context.version, f"stages/{name}.json")) or {"counts": {}}
         return dict(recorded["counts"])
     check_writable(context.store)
+    if name == STAGES[0]:
+        work.make_own(context)
+    elif not is_published(context.store, context.version):
+        work.refuse_others(context)
     record = run_path(context.version, f"stages/{name}.json")
     context.store.remove(record)  # it says that the last run of the stage came to its end
     module = importlib.import_module(f"pipelines.stages.{name}")

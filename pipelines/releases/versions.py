@@ -5,6 +5,7 @@ a release: the manifest is written after everything else has been checked, and `
 """
 
 import datetime
+import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -230,7 +231,7 @@ def check_writable(store: Store) -> None:
         StoreError: naming the store and the reason.
 
     """
-    probe = f"{_RUNS}/.writable"
+    probe = f"{_RUNS}/.writable-{uuid.uuid4().hex}"  # tasks may look at the same time
     store.write_text(probe, "")
     if not store.exists(probe):
         raise StoreError(f"{store.url} accepts files but does not show them")

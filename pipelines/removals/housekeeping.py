@@ -27,6 +27,7 @@ from pipelines.engine.step import FILES_FOLDER, RELEASES, WORK, Context, FileSte
 from pipelines.errors import SettingError
 from pipelines.pipeline import STAGES
 from pipelines.releases.versions import context_of, given_up, is_published, published, read_begun, run_path, versions
+from pipelines.releases.work import OWNER
 from pipelines.removals.purge import dropped_pictures, purge_pictures
 from pipelines.storage import lock
 from pipelines.storage.store import Store
@@ -144,6 +145,8 @@ def _work(store: Store, contexts: list[Context], *, unfinished: bool) -> Iterato
     wanted = _wanted_files(store, keys)
     folders: dict[str, int] = {}
     for path, size in store.sizes(WORK).items():
+        if path == OWNER:
+            continue
         _, table, *rest = path.split("/")
         dealt_out = table == PULLED.name and rest and rest[0].endswith((".rows", ".facts"))
         if path.startswith(f"{FILES_FOLDER}/") or dealt_out:

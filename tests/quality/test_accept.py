@@ -16,7 +16,7 @@ from pipelines.errors import ReleaseError
 from pipelines.pipeline import run_stage
 from pipelines.quality.verdict import read_verdict
 from pipelines.releases.reader import open_release
-from pipelines.releases.versions import context_of, newest_unpublished
+from pipelines.releases.versions import begin, context_of, newest_unpublished
 from pipelines.removals.takedowns import add_takedown
 from pipelines.storage.store import Store
 from tests.published import commons, make
@@ -82,6 +82,19 @@ def test_a_reason_publishes_it_and_stands_in_manifest_card_and_report(waiting: W
 def test_without_a_reason_the_command_says_what_is_wrong(waiting: Waiting, capsys: pytest.CaptureFixture[str]) -> None:
     assert waiting.publish("--version", WAITING) == 1
     assert "drift.images" in capsys.readouterr().err
+
+
+def test_one_that_waited_while_another_was_begun_is_not_published_from_its_tables(
+    client: Client, waiting: Waiting, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = context_of(waiting.store, WAITING).config.model_copy(update={"version": "2026.01.03", "max_rows": 20})
+    run_stage("pull_rows", begin(config, "another"), client)
+    before = {path: waiting.store.sha256(path) for path in waiting.store.files("work")}
+    assert waiting.publish("--version", WAITING, "--accept", REASON) == 1
+    said = capsys.readouterr().err
+    assert "are those of release 2026.01.03 by now" in said
+    assert f"if release {WAITING} is made from its first stage on" in said
+    assert {path: waiting.store.sha256(path) for path in waiting.store.files("work")} == before
 
 
 def test_no_reason_overrules_an_error(waiting: Waiting, capsys: pytest.CaptureFixture[str]) -> None:

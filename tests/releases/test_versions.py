@@ -1,10 +1,12 @@
 """Releases in a store: which one a run goes on with, which one the next follows, and what is refused at once."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from pipelines.config import ReleaseConfig
 from pipelines.errors import ReleaseError
-from pipelines.releases.versions import begin, read_begun, versions
+from pipelines.releases.versions import begin, check_writable, read_begun, versions
 from pipelines.storage.store import Store
 from tests.releases.making import begun, published, worked_on
 from tests.stages.making import NOWHERE
@@ -82,3 +84,11 @@ def test_releases_of_the_demo_and_real_ones_keep_apart(
     with pytest.raises(ReleaseError, match=rf"has origin .*, and .* holds release {before} of origin"):
         begun(store, "two", **here)
     assert versions(store) == [before]
+
+
+def test_tasks_that_look_at_the_same_time_whether_a_store_can_be_written_do_not_disturb_each_other(
+    store: Store,
+) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: check_writable(store), range(400)))
+    assert store.files("") == []
