@@ -6,6 +6,11 @@ Claim = tuple[str, bool]
 """What is wanted, with the figure where that helps, and whether it holds."""
 
 
+def at_least(what: str, measured: float, wanted: float) -> Claim:
+    """Return the claim that a figure is as large as wanted, or larger."""
+    return f"{measured:,.1f} {what}; wanted: {wanted:,}", measured >= wanted
+
+
 def told(claims: Iterable[Claim]) -> int:
     """Print the claims; return the exit code: 0 if all of them hold, else 1."""
     print()

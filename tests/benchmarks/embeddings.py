@@ -6,11 +6,13 @@
 Weights are seeded: they cost what real ones cost. On a CPU the ways are run in turn; the peer gets decoded, prepared
 pictures in batches of 32, so decoding and preparing count against ours alone. On a GPU the table says what the
 arithmetic alone would take (FLOPs over the rate of a large matrix product), what the network takes, and what comes out
-at the end. A machine with a GPU needs torch, numpy, Pillow and simplejpeg.
+at the end. The last lines, and the exit status, say whether what was wanted holds. A machine with a GPU needs torch,
+numpy, Pillow and simplejpeg.
 """
 
 import argparse
 import os
+import sys
 from typing import Any
 
 import numpy as np
@@ -23,9 +25,11 @@ from pipelines.vision.embedding import ROWS, Embedder
 from pipelines.vision.gpu import Program
 from pipelines.vision.resnet50 import ResNet50
 from pipelines.vision.weights import WeightsUsed
+from tests.benchmarks.claims import Claim, at_least, told
 from tests.benchmarks.measuring import (
     describe_machine,
     gpu_seconds,
+    has_bf16_instructions,
     in_turn,
     jpegs,
     matmul_rate,
@@ -46,7 +50,7 @@ def embedder(plain: PlainResNet50, processor: Processor, compiled: bool = False)
     return Embedder(network, used, processor, ROWS if processor.is_gpu else None)
 
 
-def on_cpu(threads: int, rounds: int) -> None:
+def on_cpu(threads: int, rounds: int) -> list[Claim]:
     plain = seeded(1)
     pictures = 2 * jpegs()
     crops = torch.rand(BATCH, 3, 224, 224)
@@ -62,12 +66,16 @@ def on_cpu(threads: int, rounds: int) -> None:
         "ours, fp32, from files": (lambda: fp32.embed(pictures), len(pictures)),
         f"ours, {ours.precision}, from files": (lambda: ours.embed(pictures), len(pictures)),
     }
-    show_costs(f"Embeddings on a CPU ({describe_machine('cpu')})", in_turn(ways, rounds), next(iter(ways)))
-    vectors, exact = ours.embed(pictures), fp32.embed(pictures)
-    print(f"\nleast cosine of {ours.precision} with fp32: {_cosine(vectors, exact):.6f}")
+    costs = in_turn(ways, rounds)
+    show_costs(f"Embeddings on a CPU ({describe_machine('cpu')})", costs, next(iter(ways)))
+    alone, _, chosen = costs.values()
+    claims = [_alike(ours.precision, ours.embed(pictures), fp32.embed(pictures))]
+    if has_bf16_instructions():
+        claims.append(at_least("× plain torch with bf16 instructions", alone.wall / chosen.wall, 1.9))
+    return claims
 
 
-def on_gpu(count: int, threads: int, rounds: int, precision: str, compiled: bool) -> None:
+def on_gpu(count: int, threads: int, rounds: int, precision: str, compiled: bool) -> list[Claim]:
     plain = seeded(1)
     few = jpegs()
     files = [few[number % len(few)] for number in range(count)]
@@ -89,7 +97,13 @@ def on_gpu(count: int, threads: int, rounds: int, precision: str, compiled: bool
     header = ("from", "pictures/s", "ceiling", "share of it", "share of the network's", "GPU idle")
     show(f"Embeddings on a GPU ({describe_machine('cuda')}, {processor.precision}, {threads} threads)", header, rows)
     exact = embedder(plain, processor_for("cuda", "fp32", threads)).embed_arrays(decoded)
-    print(f"\nleast cosine of {processor.precision} with fp32: {_cosine(ours.embed_arrays(decoded), exact):.6f}")
+    from_pixels, from_files = (1 / cost.wall for cost in costs.values())
+    return [
+        _alike(processor.precision, ours.embed_arrays(decoded), exact),
+        at_least("pictures/s from pixels", from_pixels, 10_000),
+        at_least(f"pictures/s from files with {threads} threads", from_files, 4_000),
+        at_least("% of the network's own rate from pixels", 100 * from_pixels / alone, 70),
+    ]
 
 
 def _network_rate(ours: Embedder) -> float:
@@ -103,9 +117,10 @@ def _network_rate(ours: Embedder) -> float:
             return ROWS / gpu_seconds(lambda: program.run([pixels, axes]), 20)
 
 
-def _cosine(some: np.ndarray, others: np.ndarray) -> float:
-    lengths = np.linalg.norm(some, axis=1) * np.linalg.norm(others, axis=1)
-    return float(((some * others).sum(axis=1) / lengths).min())
+def _alike(precision: str, some: np.ndarray, exact: np.ndarray) -> Claim:
+    lengths = np.linalg.norm(some, axis=1) * np.linalg.norm(exact, axis=1)
+    cosine = ((some * exact).sum(axis=1) / lengths).min()
+    return f"least cosine of {precision} with fp32: {cosine:.6f}; wanted: 0.999", bool(cosine >= 0.999)
 
 
 if __name__ == "__main__":
@@ -118,6 +133,7 @@ if __name__ == "__main__":
     parser.add_argument("--compile", action="store_true", help="let torch.compile fuse the network first, on a GPU")
     options = parser.parse_args()
     if options.device == "cpu":
-        on_cpu(options.threads, options.rounds)
+        held = on_cpu(options.threads, options.rounds)
     else:
-        on_gpu(options.pictures, options.threads, options.rounds, options.precision, options.compile)
+        held = on_gpu(options.pictures, options.threads, options.rounds, options.precision, options.compile)
+    sys.exit(told(held))

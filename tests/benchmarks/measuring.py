@@ -90,6 +90,12 @@ def describe_machine(device: str) -> str:
     return f"{platform.machine()}, {torch.get_num_threads()} thread(s), torch {torch.__version__}{gpu}"
 
 
+def has_bf16_instructions() -> bool:
+    """Say whether this machine's CPU has some for bf16, whether or not they make it faster."""
+    capabilities = torch.cpu.get_capabilities()
+    return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+
+
 def matmul_rate(kind: torch.dtype) -> float:
     """Return the FLOP/s of a large matrix product of random numbers on the GPU: the ceiling for convolutions."""
     a, b = (torch.randn(8192, 8192, device="cuda", dtype=kind) for _ in range(2))
