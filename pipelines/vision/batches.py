@@ -11,7 +11,7 @@ by shape, and a picture's result must not depend on how many others came with it
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, ParamSpec, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -25,6 +25,15 @@ log = logging.getLogger(__name__)
 Array = NDArray[Any]
 Shape = tuple[tuple[int, ...], type[np.generic]]
 Tag = TypeVar("Tag")
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_OUT_OF_MEMORY = (
+    "out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "unable to find an engine to execute this computation",  # cuDNN, of its engines' workspaces
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +106,7 @@ class HostRunner:
         """Yield the outcome of each batch, in order.
 
         Raises:
-            torch.OutOfMemoryError: not even a single row fits.
+            RuntimeError: not even a single row fits; see ``lacks_memory``.
 
         """
         for batch in batches:
@@ -133,23 +142,45 @@ class Chunks:
         """Yield the outputs of each chunk of the inputs, in order.
 
         Raises:
-            torch.OutOfMemoryError: not even a single row fits.
+            RuntimeError: not even a single row fits; see ``lacks_memory``.
 
         """
         start, total = 0, len(inputs[0])
         while start < total:
             end = min(total, start + self.rows)
-            try:
-                outputs = self._compute([tensor[start:end] for tensor in inputs])
-            except torch.OutOfMemoryError:
-                if self.rows == 1:
-                    raise
-                self.rows = max(1, self.rows // 2)
-                log.warning(
-                    "out of memory: going on with %d rows at a time; last bits may differ from other machines'",
-                    self.rows,
-                )
-                self._forget()
-                continue
-            yield outputs
-            start = end
+            outputs = self.tried(self._compute, [tensor[start:end] for tensor in inputs])
+            if outputs is not None:
+                yield outputs
+                start = end
+
+    def tried(self, make: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
+        """Return what a function makes; None if it did not fit: chunks are smaller then, and it can be tried again.
+
+        Raises:
+            RuntimeError: it did not fit, and a chunk is a single row already; see ``lacks_memory``.
+
+        """
+        try:
+            return make(*args, **kwargs)
+        except RuntimeError as error:
+            if self.rows == 1 or not lacks_memory(error):
+                raise
+        # No sooner: the error's traceback holds on to all that was made before it.
+        self.rows //= 2
+        log.warning(
+            "out of memory: going on with %d rows at a time; last bits may differ from other machines'", self.rows
+        )
+        self._forget()
+        return None
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Say whether an error is for want of memory, or came up while one that is was handled.
+
+    torch's own allocator has a type for it. What cuDNN, cuBLAS and CUDA itself allocate, for graphs and for pinned
+    memory among others, is known by their words alone: "CUDA error: out of memory", and those listed.
+    """
+    said = str(error)
+    if isinstance(error, torch.OutOfMemoryError) or any(words in said for words in _OUT_OF_MEMORY):
+        return True
+    return error.__context__ is not None and lacks_memory(error.__context__)

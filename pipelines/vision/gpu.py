@@ -52,7 +52,7 @@ class GpuRunner:
         """Yield the outcome of each batch, in order; a second thread waits until the first is through.
 
         Raises:
-            torch.OutOfMemoryError: not even a single row fits.
+            RuntimeError: not even a single row fits; see ``batches.lacks_memory``.
 
         """
         under_way: deque[tuple[Tag, _Slot]] = deque()
@@ -75,9 +75,11 @@ class GpuRunner:
         for slot in self._slots[shapes]:
             if slot not in busy:
                 return slot
-        slot = _Slot(shapes, self._device)
-        self._slots[shapes].append(slot)
-        return slot
+        made = None
+        while made is None:
+            made = self._chunks.tried(_Slot, shapes, self._device)
+        self._slots[shapes].append(made)
+        return made
 
     def _launch(self, slot: "_Slot") -> None:
         with torch.cuda.stream(self._copying), torch.inference_mode():
