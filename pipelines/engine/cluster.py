@@ -126,8 +126,13 @@ def resources_for(client: Client, needs: Needs) -> dict[str, float]:
 
 
 def device_of(worker: Worker) -> str:
-    """Return where a network may run on a worker: one that offers no GPU leaves those of its machine to others."""
-    return "auto" if worker.state.total_resources.get("GPU") else "cpu"
+    """Return where a network runs on a worker: one that offers no GPU leaves those of its machine to others.
+
+    One that offers a GPU must have it: all partitions go to it, and on its CPU they would take days that nobody
+    expects. So it fails, in words, unless ``WIT_DEVICE`` in its environment names another device: ``cpu``, to rehearse
+    a deployment where there are no GPUs.
+    """
+    return os.environ.get("WIT_DEVICE", "cuda") if worker.state.total_resources.get("GPU") else "cpu"
 
 
 def is_cancelled(worker: Worker, task: Key) -> bool:

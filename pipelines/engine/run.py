@@ -106,7 +106,7 @@ def _make(worker: Worker, context: Context, step: Step, key: str, topic: str) ->
     device = device_of(worker)
     receipt = make_partition(context, step, key, progress, leases, device)
     effort = {**receipt.effort, **traffic.so_far()}
-    if step.needs is Needs.GPU and device != "cpu" and not receipt.skipped:
+    if step.needs is Needs.GPU and device.startswith("cuda") and not receipt.skipped:
         effort[GPU_SECONDS] = receipt.seconds
     return replace(receipt, effort=effort)
 

@@ -101,7 +101,7 @@ class Task:
         key: of the partition.
         progress: told how many rows were made or taken over; may raise to end a task that nobody waits for.
         leases: the connections to Commons that may be used.
-        device: where a network may run: auto, or cpu on a worker that offers no GPU.
+        device: where a network runs: cuda on a worker that offers a GPU, else cpu; auto takes what there is.
         counts: what the step counted, for the summary.
         files: what the step wrote into the release.
         bytes_written: to the store, so far.

@@ -61,8 +61,12 @@ def processor_for(device: str = "auto", precision: str = "auto", threads: int | 
         raise DeviceError(f"device: {device!r} is none; say cpu, cuda, cuda:1 or auto") from None
     if wanted.type not in ("cpu", "cuda"):
         raise DeviceError(f"device: {device!r} is not supported; say cpu, cuda, cuda:1 or auto")
-    if wanted.type == "cuda" and (wanted.index or 0) >= torch.cuda.device_count():
-        raise DeviceError(f"device: {device!r} is not on this machine, which has {torch.cuda.device_count()} GPU(s)")
+    if wanted.type == "cuda" and (wanted.index or 0) >= (seen := torch.cuda.device_count()):
+        raise DeviceError(
+            f"device: {device!r} is not on this machine, where torch {torch.__version__} sees {seen} GPU(s): look at "
+            "nvidia-smi, and whether this torch is one for CUDA; or say cpu (a Dask worker: start it without "
+            "--resources GPU=1, or with WIT_DEVICE=cpu)"
+        )
     if precision not in ("auto", "fp32", "bf16"):
         raise DeviceError(f"precision: {precision!r} is none; say fp32, bf16 or auto")
     fast = torch.cuda.is_bf16_supported(including_emulation=False) if wanted.type == "cuda" else cpu_is_faster_in_bf16()

@@ -31,6 +31,7 @@ GPU_WORKER = "dask-gpu-worker"
 
 _IMPATIENT = {
     **QUICK_ENV,
+    "WIT_DEVICE": "cpu",  # for the GPU worker, which has none here
     "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "30",  # the same machine runs all of it
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "30",
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "5",

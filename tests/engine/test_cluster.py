@@ -51,7 +51,7 @@ def test_the_embedded_cluster_runs_a_step_on_its_gpu_worker(
         client.wait_for_workers(2, timeout=60)
         assert resources_for(client, Needs.CPU) == {}
         assert resources_for(client, Needs.GPU) == {"GPU": 1}
-        assert sorted(client.run(lambda dask_worker: device_of(dask_worker)).values()) == ["auto", "cpu"]
+        assert sorted(client.run(lambda dask_worker: device_of(dask_worker)).values()) == ["cpu", "cuda"]
         assert set(client.run(_variable, "MALLOC_TRIM_THRESHOLD_").values()) == {None}, "networks take twice as long"
         assert set(client.run(_variable, "OMP_NUM_THREADS").values()) == {"1"}
         (seen,) = set(client.gather(client.map(_visible, range(4), resources={"GPU": 1}, pure=False)))

@@ -11,13 +11,14 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 from distributed import Client
 
 from pipelines.config import ReleaseConfig
-from pipelines.engine.cluster import device_of
 from pipelines.engine.partition import make_partition
 from pipelines.engine.run import run_step
 from pipelines.engine.step import Context, RowStep, shard_keys, shard_name
+from pipelines.errors import StageFailed
 from pipelines.stages.detect_faces import DETECT
 from pipelines.stages.embed_images import EMBED
 from pipelines.storage.store import Store
@@ -30,6 +31,7 @@ from tests.world import drawn
 
 PARTITIONS, PICTURES = 40, 12
 CPU_WORKER, GPU_WORKER = 1, 2  # numbers of the cluster's processes
+REHEARSED = {"WIT_DEVICE": "cpu"}  # where no machine has a GPU
 
 
 def ready(folder: Path, **settings: object) -> Context:
@@ -80,15 +82,12 @@ def test_only_the_gpu_worker_looks_for_faces_and_killing_it_loses_nothing(
     context, undisturbed = ready(tmp_path / "store"), ready(tmp_path / "undisturbed")
     workers = [("--name", "cpu"), ("--name", "gpu", "--resources", "GPU=1")]
     with (
-        cluster(tmp_path / "cluster", workers, {**weights, "DASK_LOGGING__PIPELINES": "info"}) as two,
+        cluster(tmp_path / "cluster", workers, {**weights, **REHEARSED, "DASK_LOGGING__PIPELINES": "info"}) as two,
         Client(scheduler_file=str(two.contact), set_as_default=False) as client,
         ThreadPoolExecutor(1) as thread,
     ):
         client.wait_for_workers(2, timeout=60)
         named = {worker["name"]: address for address, worker in client.scheduler_info()["workers"].items()}
-        devices = client.run(lambda dask_worker: device_of(dask_worker))
-        assert {name: devices[named[name]] for name in named} == {"cpu": "cpu", "gpu": "auto"}
-
         running = thread.submit(run_step, client, context, DETECT)
         made = Path(context.config.store) / "work/faces"
         assert eventually(lambda: len(list(made.glob("*.parquet"))) >= 5 or running.done())
@@ -99,6 +98,7 @@ def test_only_the_gpu_worker_looks_for_faces_and_killing_it_loses_nothing(
         summary = running.result(120)
 
         assert (summary.partitions, summary.rows) == (PARTITIONS, PARTITIONS * PICTURES)
+        assert "gpu_seconds" not in summary.effort, "it was a rehearsal, on a CPU"
         assert {file: file.stat().st_mtime_ns for file in before} == before, "what was finished is not made again"
         loaded = [two.log(worker).count("running on the CPU") for worker in (CPU_WORKER, GPU_WORKER)]
         assert loaded == [0, 2], "once by the worker that was killed, once by the one in its place, never by the other"
@@ -107,6 +107,18 @@ def test_only_the_gpu_worker_looks_for_faces_and_killing_it_loses_nothing(
     assert table(context).equals(table(undisturbed))
     assert table(context).column("faces").null_count == 0
     assert "runs on the GPU workers: 1 of 2 workers" in caplog.messages
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_worker_that_offers_a_gpu_without_one_fails_in_words(tmp_path: Path, weights: Mapping[str, str]) -> None:
+    context = ready(tmp_path / "store", partitions=2)
+    with (
+        cluster(tmp_path / "cluster", [("--resources", "GPU=1")], weights) as one,
+        Client(scheduler_file=str(one.contact), set_as_default=False) as client,
+        pytest.raises(StageFailed, match=r"DeviceError: device: 'cuda' is not on this machine.*WIT_DEVICE=cpu"),
+    ):
+        run_step(client, context, DETECT)
+    assert not (tmp_path / "store/work/faces").exists()
 
 
 def test_without_gpu_workers_it_runs_on_the_cpu_and_says_so(
