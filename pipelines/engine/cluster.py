@@ -20,6 +20,7 @@ from distributed.system import MEMORY_LIMIT
 
 from pipelines import logs
 from pipelines.config import ReleaseConfig
+from pipelines.cores import cores
 from pipelines.engine.step import Needs
 from pipelines.errors import WitReleaseError
 from pipelines.storage import lock
@@ -57,7 +58,7 @@ def open_client(config: ReleaseConfig) -> Iterator[Client]:
         # megabytes thousands of times, took nearly twice as long.
         "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None,
     }
-    count = config.workers or len(os.sched_getaffinity(0))
+    count = config.workers or cores()
     with (
         dask.config.set(settings),
         SpecCluster(
@@ -86,6 +87,9 @@ def dashboard(client: Client) -> str:
 def worker_specs(count: int, gpus: list[str]) -> dict[int, dict[str, Any]]:
     """Describe so many worker processes of one thread each; the first of them get a GPU each, as far as there are any.
 
+    Those with a GPU have no limit of memory: CUDA alone may take more than a core's share of it, and Dask would pause
+    or kill them for what they cannot give back.
+
     Args:
         count: of the processes.
         gpus: as CUDA_VISIBLE_DEVICES names them.
@@ -97,7 +101,8 @@ def worker_specs(count: int, gpus: list[str]) -> dict[int, dict[str, Any]]:
         number: {"cls": Nanny, "options": {**shared, "env": own}} for number in range(count)
     }
     for spec, gpu in zip(specs.values(), gpus, strict=False):
-        spec["options"] |= {"resources": _ONE_GPU, "env": {**own, "CUDA_VISIBLE_DEVICES": gpu}}
+        seen = {**own, "CUDA_VISIBLE_DEVICES": gpu}
+        spec["options"] |= {"resources": _ONE_GPU, "memory_limit": None, "env": seen}
     return specs
 
 

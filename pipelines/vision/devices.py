@@ -6,11 +6,11 @@ emulated, and slower still.
 """
 
 import logging
-import os
 from dataclasses import dataclass
 
 import torch
 
+from pipelines.cores import cores
 from pipelines.errors import WitReleaseError
 
 log = logging.getLogger(__name__)
@@ -73,8 +73,7 @@ def processor_for(device: str = "auto", precision: str = "auto", threads: int | 
     kind = torch.bfloat16 if precision == "bf16" or (precision == "auto" and fast) else torch.float32
     if threads is not None and wanted.type == "cpu":
         torch.set_num_threads(threads)
-    cores = len(os.sched_getaffinity(0))
-    given = threads or (cores if wanted.type == "cuda" else min(cores, torch.get_num_threads()))
+    given = threads or (cores() if wanted.type == "cuda" else min(cores(), torch.get_num_threads()))
     processor = Processor(wanted, kind, given)
     log.info("running on %s in %s with %d thread(s)", _describe(wanted), processor.precision, given)
     return processor

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from distributed import Client
+from distributed.system import MEMORY_LIMIT
 
 from pipelines.engine import cluster
 from pipelines.engine.cluster import device_of, open_client, resources_for, visible_gpus, worker_specs
@@ -50,8 +51,10 @@ def test_the_embedded_cluster_runs_a_step_on_its_gpu_worker(
         assert find_spec("bokeh") or lock.dashboard_of(store, "manual__1") == "", "nothing to show without Bokeh"
         client.wait_for_workers(2, timeout=60)
         assert resources_for(client, Needs.CPU) == {}
+        limits = client.run(lambda dask_worker: dask_worker.memory_manager.memory_limit)
+        devices = client.run(lambda dask_worker: device_of(dask_worker))
+        assert {devices[worker]: limits[worker] for worker in limits} == {"cuda": None, "cpu": MEMORY_LIMIT // 2}
         assert resources_for(client, Needs.GPU) == {"GPU": 1}
-        assert sorted(client.run(lambda dask_worker: device_of(dask_worker)).values()) == ["cpu", "cuda"]
         assert set(client.run(_variable, "MALLOC_TRIM_THRESHOLD_").values()) == {None}, "networks take twice as long"
         assert set(client.run(_variable, "OMP_NUM_THREADS").values()) == {"1"}
         (seen,) = set(client.gather(client.map(_visible, range(4), resources={"GPU": 1}, pure=False)))

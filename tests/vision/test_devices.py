@@ -26,6 +26,13 @@ def test_threads_are_set_where_they_are_asked_for_and_else_left_alone() -> None:
     assert torch.get_num_threads() == 2
 
 
+def test_a_container_with_a_quota_gets_the_threads_that_it_is_worth(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dask reads the quota; a test cannot set one."""
+    torch.set_num_threads(8)
+    monkeypatch.setattr("dask.system.cpu_count", lambda: 3)
+    assert processor_for("cpu").threads == 3
+
+
 @pytest.mark.parametrize(
     ("device", "precision", "said"),
     [
