@@ -88,6 +88,7 @@ def takedown_params() -> dict[str, Param]:
             description="Delete what holds the files from the releases that have them. With now: from those before the "
             "new one. Alone: at once, and from the newest as well, which is then no longer whole.",
         ),
+        "base": params["base"],
         "accept": params["accept"],
         "store": params["store"],
     }

@@ -87,7 +87,7 @@ with DAG(
         doc_md="Triggers the DAG that makes the next release, and waits for it.",
         trigger_dag_id="wit_refresh",
         trigger_run_id="operator_triggered__{{ run_id }}",
-        conf={"store": "{{ params.store }}", "accept": "{{ params.accept or '' }}"},
+        conf={name: f"{{{{ params.{name} or '' }}}}" for name in ("store", "base", "accept")},
         reset_dag_run=True,  # a second try goes on with the run of the first
         wait_for_completion=True,
         deferrable=True,

@@ -27,6 +27,7 @@ def add_commands(commands: Any, add_store: AddStore) -> None:
     )
     takedown.add_argument("--lift", action="store_true", help="undo a takedown that was a mistake; it stays recorded")
     takedown.add_argument("--accept", default="", help=ReleaseConfig.model_fields["accept"].description)
+    takedown.add_argument("--base", default="", help=f"with --now: {ReleaseConfig.model_fields['base'].description}")
     add_store(takedown)
     takedown.set_defaults(command=_takedown)
 
@@ -84,7 +85,7 @@ def _take_down(store: Any, names: list[str], options: argparse.Namespace) -> Non
     for version in found.held:
         print(f"release {version} is marked superseded: {store.locate(f'releases/{version}.notice.json')}")
     if options.now:
-        made = release_without(store, names, options.accept.strip())
+        made = release_without(store, names, options.accept.strip(), options.base.strip())
         where = f"release {made.version}: {store.locate(f'releases/{made.version}')}" if made else ""
         print(where or "the newest release is without it already")
     if options.withdraw:

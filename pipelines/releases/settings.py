@@ -78,6 +78,6 @@ def _refuse_to_drop_others(store: Store, settings: Mapping[str, Any]) -> None:
             raise ReleaseError(
                 f"release {begun.version}, which run {begun.run} began with other {', '.join(fields)}, is unfinished, "
                 f"and what was fetched for it would be lost. Let that run go on: clear its failed tasks, or repeat its "
-                f"command. Or give it up: name the published release to follow in base; where there is none, make one "
-                f"with the DAG Make a release, or python -m pipelines run"
+                f"command. Or give it up: name the published release to follow (base, in the forms and on the command "
+                f"line); where there is none, make one with the DAG Make a release, or python -m pipelines run"
             )

@@ -58,11 +58,11 @@ def sync_release(url: str, folder: str, *, superseded: bool = False) -> Synced:
     _refuse_superseded(release, notice, insist=superseded)
     with release.open(SUMS) as file:
         wanted = parse_sums(file.read().decode())
-    copy.clear_scratch(_DAY)
     there = set(copy.files(""))
     before = _sums(copy)
     if there and MANIFEST not in there | before.keys():
         raise ReleaseError(f"{copy.url} holds files, but no copy of a release; name another folder or an empty one")
+    copy.clear_scratch(_DAY)
     copy.remove(MANIFEST)
     copy.write_text(SUMS, format_sums(before | wanted))
     shards = sorted(wanted.keys() - {MANIFEST})

@@ -75,13 +75,14 @@ def lift(store: Store, names: Collection[str], reason: str) -> None:
     unmark(store, names)
 
 
-def release_without(store: Store, names: Collection[str], accept: str = "") -> Context | None:
+def release_without(store: Store, names: Collection[str], accept: str = "", base: str = "") -> Context | None:
     """Make the next release now, with the settings of the newest one.
 
     Args:
         store: of the releases.
         names: of files on the list of takedowns.
         accept: a reason to overlook warnings of the validation.
+        base: the release to follow; if it is named, unfinished ones of other inputs are given up.
 
     Returns:
         The new release; None: the newest one is without these files already. If the run that made it was killed before
@@ -104,4 +105,4 @@ def release_without(store: Store, names: Collection[str], accept: str = "") -> C
     if not find(store, [newest], {name: entries[name] for name in names if name in entries}).held:
         return None
     run = f"takedown-after-{newest}"  # a run that was killed goes on, unless there is a newer release to follow
-    return run_release(ReleaseConfig.parse(settings_of_next(store, run, {"accept": accept})), run)
+    return run_release(ReleaseConfig.parse(settings_of_next(store, run, {"accept": accept, "base": base})), run)

@@ -194,8 +194,8 @@ def _changes(context: Context, released: int, embedding_recipe: str) -> dict[str
             }
             by[row["change"]].update(why[Change(row["change"])])
     changes: dict[str, Changes] = {change: Changes(images[change], _most_first(by[change])) for change in Change}
-    before = context.store.read_json(release_path(context.base, MANIFEST))
-    if before.get("embedding_recipe") != embedding_recipe:  # which changes/ cannot tell: it is about images
+    before = context.store.read_json(release_path(context.base, MANIFEST)).get("embedding_recipe", embedding_recipe)
+    if before != embedding_recipe:  # which changes/ cannot tell: it is about images
         kept = released - images[Change.ADDED]
         changes[EMBEDDED_ANEW] = Changes(kept, {"another model, other weights or code": kept})
     return changes

@@ -18,6 +18,7 @@ from pipelines.removals.takedowns import read_list, read_takedowns
 from pipelines.removals.withdrawal import withdraw
 from pipelines.storage.lock import held
 from pipelines.storage.store import Store
+from tests.releases.making import worked_on
 from tests.s3 import s3_server
 from tests.scene import FIRST, GONE, MOVED, MOVED_TO, NAME, NEW, REASON, SECOND, Scene, two_releases
 from tests.stages.making import url_of
@@ -212,6 +213,16 @@ def test_a_withdrawal_that_was_killed_is_finished_by_the_same_command(
 def check_notice_of_withdrawal(scene: Scene, version: str) -> None:
     assert len(read_notice(scene.store, version).withdrawn) == 5
     assert list(verify_release(scene.place(version))) == []
+
+
+def test_it_drops_nobody_elses_work_unless_that_is_given_up(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
+    theirs = worked_on(scene.store, "trial", origin="demo", max_rows=1000)
+    assert scene.takedown("--now") == 1
+    said = capsys.readouterr().err
+    assert f"release {theirs}, which run trial began with other wit_files, max_rows" in said
+    assert "name the published release to follow (base, in the forms and on the command line)" in said
+    assert scene.takedown("--now", "--base", SECOND) == 0
+    assert url_of(NAME) not in scene.urls(str(latest(scene.store)))
 
 
 def test_nothing_is_withdrawn_while_a_run_is_at_work(scene: Scene) -> None:
