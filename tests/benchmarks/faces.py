@@ -6,12 +6,14 @@
 Weights are seeded: they cost what real ones cost, and find nothing, which spares the reference its slow suppression.
 On a CPU all ways are run in turn, with two threads and JPEG decoding included; ours end with the share of each picture
 that faces cover. On a GPU the table says what the arithmetic alone would take (FLOPs over the rate of a large matrix
-product), what the network takes, and what comes out at the end, on the host. The last lines, and the exit status, say
-whether what was wanted holds. A machine with a GPU needs torch, numpy, Pillow, OpenCV and simplejpeg; the reference is
+product), what the network takes, and what comes out at the end, on the host; and with weights that see
+faces, 32 pictures are dropped or kept as by the CPU. The last lines, and the exit status, say whether what was wanted
+holds. A machine with a GPU needs torch, numpy, Pillow, OpenCV and simplejpeg; the reference is
 left out where retina-face is not installed.
 """
 
 import argparse
+import operator
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -46,10 +48,11 @@ from tests.benchmarks.measuring import (
     show,
     show_costs,
 )
-from tests.vision.making import Pixels
+from tests.vision.making import Pixels, picture, seeing
 
 MODELS = ("retinaface-resnet50", "retinaface-mobilenet0.25")
 CPU_THREADS = 2
+USED = WeightsUsed("seeded", "0" * 64, "none", stand_in=False)
 
 
 def detector(
@@ -61,8 +64,7 @@ def detector(
         head.convolution.bias[:2] -= 1e6  # no face anywhere
     if compiled:
         network = torch.compile(network, fullgraph=True, dynamic=False)
-    used = WeightsUsed(model, "0" * 64, "none", stand_in=False)
-    return RetinaFaceDetector(network, model, used, processor, CANVASES if processor.is_gpu else None)
+    return RetinaFaceDetector(network, model, USED, processor, CANVASES if processor.is_gpu else None)
 
 
 def shares(faces: Sequence[Sequence[Face]], sizes: Sequence[tuple[int, ...]], score: float) -> list[float]:
@@ -181,7 +183,24 @@ def on_gpu(count: int, threads: int, rounds: int, precision: str, compiled: bool
     ]
     if costs:
         claims.append(at_least("× detect_faces on the same GPU", next(iter(costs.values())).wall * rows[1][2], 100))
-    return claims
+    return claims + [agreement(model, precision, threads) for model in MODELS]
+
+
+def agreement(model: str, precision: str, threads: int) -> Claim:
+    """Say whether pictures are dropped on the GPU that are on the CPU: with weights that see faces, and mean nothing.
+
+    What such weights see may lie on the line, where rounding decides; so one picture may differ.
+    """
+    pictures = [picture(300, 150 + 7 * seed, seed) for seed in range(32)]
+    dropped = []
+    for device, kind in (("cuda", precision), ("cpu", "fp32")):
+        processor = processor_for(device, kind, threads)
+        canvases = CANVASES if processor.is_gpu else None
+        ours = RetinaFaceDetector(seeing(model), model, USED, processor, canvases)
+        dropped.append([share > 0.1 for share in from_pixels(ours, pictures)])
+    same = sum(map(operator.eq, *dropped))
+    claim = f"{same} of {len(pictures)} pictures dropped or kept as by the CPU in fp32 with {model}; wanted: 31"
+    return claim, same >= 31
 
 
 def _network_rate(ours: RetinaFaceDetector, arrays: list[Any]) -> float:
