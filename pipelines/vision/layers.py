@@ -40,7 +40,7 @@ class Convolution(nn.Module):
 
     Args:
         weight: (out, in / groups, k, k).
-        bias: (out,).
+        bias: (out,), or None: to add zeros would be a pass over the result on a GPU.
         stride: in pixels, both ways.
         slope: of the activation below zero: 0 is ReLU; None is no activation.
         exact: whether it stays in float32 where the network around it does not.
@@ -48,10 +48,10 @@ class Convolution(nn.Module):
     """
 
     weight: Tensor
-    bias: Tensor
+    bias: Tensor | None
 
     def __init__(
-        self, weight: Tensor, bias: Tensor, *, stride: int = 1, slope: float | None = None, exact: bool = False
+        self, weight: Tensor, bias: Tensor | None, *, stride: int = 1, slope: float | None = None, exact: bool = False
     ) -> None:
         super().__init__()
         self.exact = exact
@@ -173,4 +173,4 @@ def take_convolution(
     if norm is not None:
         scale, added = take_norm(source, norm[0], outer, norm[1])
         weight, shift = weight * scale.double()[:, None, None, None], shift * scale + added
-    return Convolution(weight.float(), shift.float(), stride=stride, slope=slope)
+    return Convolution(weight.float(), shift.float() if bias or norm else None, stride=stride, slope=slope)

@@ -100,6 +100,8 @@ class Head(nn.Module):
         take_convolution(source, landmark, (channels, 20), 1, norm=None, bias=True)
         classes = take_convolution(source, score, (channels, 4), 1, norm=None, bias=True)
         boxes = take_convolution(source, box, (channels, 8), 1, norm=None, bias=True)
+        assert classes.bias is not None
+        assert boxes.bias is not None
         faces, backgrounds = ([1, 3], [0, 2]) if interleaved else ([2, 3], [0, 1])
         self.convolution = Convolution(
             torch.cat([classes.weight[faces] - classes.weight[backgrounds], boxes.weight]),

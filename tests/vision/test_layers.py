@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from pipelines.vision import layers
-from pipelines.vision.layers import Convolution
+from pipelines.vision.checkpoint import Seeded
+from pipelines.vision.layers import Convolution, take_convolution
 
 CASES = [
     *itertools.product((None, 0, 0.1), (False, True), (False, True), (1,), (1, 2)),
@@ -39,3 +40,15 @@ def test_oneDNN_yields_what_torch_yields(
     monkeypatch.setattr(layers, "_fuses", lambda kind: False)
     torch.testing.assert_close(fused, yielded(), rtol=1e-5, atol=1e-5)
     assert (fused < 0).any() == (slope != 0)
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("add", [False, True])
+def test_a_convolution_without_bias_or_norm_adds_nothing_and_yields_the_same_bits(kind: torch.dtype, add: bool) -> None:
+    bare = take_convolution(Seeded(1), "conv3", (8, 16), 1, norm=None).to(kind)
+    assert bare.bias is None
+    zeros = Convolution(bare.weight, torch.zeros(16, dtype=kind))
+    x = torch.randn(2, 8, 12, 10).to(kind).contiguous(memory_format=torch.channels_last)
+    with torch.inference_mode():
+        added = [bare(x) for _ in range(2)] if add else [None, None]
+        assert torch.equal(bare(x, add=added[0]), zeros(x, add=added[1]))
