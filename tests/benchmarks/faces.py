@@ -6,10 +6,10 @@
 Weights are seeded: they cost what real ones cost, and find nothing, which spares the reference its slow suppression.
 On a CPU all ways are run in turn, with two threads and JPEG decoding included; ours end with the share of each picture
 that faces cover. On a GPU the table says what the arithmetic alone would take (FLOPs over the rate of a large matrix
-product), what the network takes, and what comes out at the end, on the host; and with weights that see
-faces, 32 pictures are dropped or kept as by the CPU. The last lines, and the exit status, say whether what was wanted
-holds. A machine with a GPU needs torch, numpy, Pillow, OpenCV and simplejpeg; the reference is
-left out where retina-face is not installed.
+product), what the network takes, and what comes out at the end, on the host; and 32 pictures are dropped or kept as by
+the CPU, with weights that see faces. The last lines, and the exit status, say whether what was wanted holds. A machine
+with a GPU needs torch, numpy, Pillow, OpenCV and simplejpeg; the reference is left out where retina-face is not
+installed.
 """
 
 import argparse
