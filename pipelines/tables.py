@@ -217,6 +217,7 @@ FACES = _table(
     (KEY, pa.string()),
     ("sha256", pa.string()),  # of the picture that was looked at; null: there was none
     ("faces", pa.list_(FACE)),  # boxes in pixels of the picture, best score first
+    ("processor", pa.string()),  # and precision that found them, as in "cuda bf16": last digits depend on it
 )
 """Every face that the detector saw, whatever its size: the decision is taken in a later step."""
 
@@ -265,6 +266,7 @@ EMBEDDINGS = _table(
     (KEY, pa.string()),
     ("image_sha256", pa.string()),  # null where the image is not released
     ("embedding", pa.list_(pa.float32(), 2048)),
+    ("processor", pa.string()),  # as that of FACES
 )
 """The 2048 features of each released picture; null where an image is not released."""
 

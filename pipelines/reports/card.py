@@ -146,8 +146,10 @@ def _funnel(facts: Facts) -> str:
 
 
 def _models(facts: Facts) -> str:
-    lines = ["| model | weights | terms |", "| --- | --- | --- |"]
-    lines += [f"| {one.name} | sha256 {_digest(one.sha256)} | {_text(one.licence)} |" for one in facts.models]
+    lines = ["| model | weights | pictures, and what it ran on | terms |", "| --- | --- | --- | --- |"]
+    for one in facts.models:
+        ran = ", ".join(f"{count:,} {processor}" for processor, count in facts.processors[one.name].items())
+        lines.append(f"| {one.name} | sha256 {_digest(one.sha256)} | {ran} | {_text(one.licence)} |")
     return "\n".join(lines)
 
 

@@ -28,12 +28,14 @@ from pipelines.tables import (
     CHANGE_FILES,
     CHANGES,
     EMBEDDINGS,
+    FACES,
     IMAGES,
     LEDGER,
     NEAR_DUPLICATES,
     PULLED,
     Change,
     Outcome,
+    Table,
 )
 from pipelines.vision.weights import WeightsUsed, weights_used
 
@@ -103,6 +105,7 @@ class Facts:
         languages: caption rows of released images by language, the most frequent first.
         near_duplicates: released pictures that look like another one.
         models: that were used, with their weights.
+        processors: pictures that each model looked at, by the processor and precision that it ran on.
         files: of the release; the documents that are made of these facts are added as they are written.
         embedding_recipe: digest of what the embeddings depend on besides the pictures: model, weights and code. Those
             of two releases can be compared while it is the same.
@@ -123,6 +126,7 @@ class Facts:
     languages: Mapping[str, int]
     near_duplicates: int
     models: tuple[WeightsUsed, ...]
+    processors: Mapping[str, Mapping[str, int]]
     files: tuple[ReleaseFile, ...]
     embedding_recipe: str = ""
     changes: Mapping[str, Changes] = field(default_factory=dict)
@@ -170,6 +174,10 @@ def gather(context: Context) -> Facts:
         languages=_languages(context),
         near_duplicates=sum(_made(context, NEAR_DUPLICATES.name, key).rows for key in shard_keys(context)),
         models=tuple(weights_used(name) for name in (context.config.face_model, context.config.embedding_model)),
+        processors={
+            context.config.face_model: _processors(context, FACES),
+            context.config.embedding_model: _processors(context, EMBEDDINGS),
+        },
         files=release_files(context),
         embedding_recipe=embedding_recipe,
         changes=_changes(context, outcomes[Outcome.RELEASED], embedding_recipe),
@@ -279,6 +287,13 @@ def _ledger(context: Context) -> tuple[Counter[str], ...]:
         for name, counter in zip(columns, counters, strict=True):
             _count(counter, released.column(name))
     return outcomes, *counters
+
+
+def _processors(context: Context, table: Table) -> Mapping[str, int]:
+    counter: Counter[str] = Counter()
+    for key in shard_keys(context):
+        counter.update(_made(context, table.name, key).counts)
+    return _most_first(counter)
 
 
 def _count(counter: Counter[str], column: pa.ChunkedArray) -> None:

@@ -1,7 +1,8 @@
 """manifest.json: how a release was made, and what belongs to it. A folder without it is no release.
 
-It depends on inputs and settings alone. Settings that name this machine (the store, servers of a mirror) or that
-change nothing in the files (workers, connections) are left out.
+It depends on inputs and settings alone, and on the processors that the models ran on, as the last digits of faces and
+embeddings do. Settings that name this machine (the store, servers of a mirror) or that change nothing in the files
+(workers, connections) are left out.
 """
 
 import platform
@@ -51,7 +52,7 @@ def manifest(facts: Facts) -> dict[str, Any]:
         "settings": settings,
         "software": {"python": platform.python_version(), **{name: _public_version(name) for name in _SOFTWARE}},
         "inputs": [asdict(one) for one in facts.inputs],
-        "models": [asdict(model) for model in facts.models],
+        "models": [asdict(model) | {"processors": dict(facts.processors[model.name])} for model in facts.models],
         "embedding_recipe": facts.embedding_recipe,
         "counts": {
             "images": facts.images,

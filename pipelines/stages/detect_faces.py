@@ -21,13 +21,17 @@ def _detect(task: Task, rows: pa.Table) -> pa.Table:
     """A purged picture cannot be looked at by another model: it stays without faces until it was fetched again."""
     pictures = {row[KEY]: row for row in rows.to_pylist() if row["image"] is not None}
     faces: dict[str, Any] = {}
+    processor = None
     if pictures:
         detector = _detector(task.config.face_model, task.device, task.config.stand_in)
+        processor = detector.processor
         found = detector.detect([row["image"] for row in pictures.values()])
         for key, boxes in zip(pictures, found, strict=True):
             faces[key] = [{"x0": box.x0, "y0": box.y0, "x1": box.x1, "y1": box.y1, "score": box.score} for box in boxes]
     made = [
-        {KEY: key, "sha256": pictures[key]["sha256"] if key in pictures else None, "faces": faces.get(key)}
+        {KEY: key, "sha256": pictures[key]["sha256"], "faces": faces[key], "processor": processor}
+        if key in pictures
+        else {KEY: key}
         for key in rows.column(KEY).to_pylist()
     ]
     return pa.Table.from_pylist(made, schema=FACES.schema)
@@ -43,7 +47,8 @@ DETECT = RowStep(
     run=_detect,
     reads=(PIXELS.columns(KEY, "sha256", "image"),),
     settings=("face_model",),
-    revision=2,
+    revision=3,
+    count_by="processor",
     depends=_weights,
     needs=Needs.GPU,
     slice_rows=512,

@@ -44,12 +44,17 @@ def _embed(task: Task, rows: pa.Table) -> pa.Table:
     released = pc.is_valid(rows.column("image_sha256"))
     pictures = rows.column("image").filter(released).to_pylist()
     vectors = pa.nulls(rows.num_rows, EMBEDDINGS.schema.field("embedding").type)
+    processor = None
     if pictures:
-        made = _embedder(task.config.embedding_model, task.device, task.config.stand_in).embed(pictures)
+        embedder = _embedder(task.config.embedding_model, task.device, task.config.stand_in)
+        processor = embedder.processor
+        made = embedder.embed(pictures)
         flat = pa.FixedSizeListArray.from_arrays(pa.array(made.reshape(-1), pa.float32()), made.shape[1])
         place = pc.subtract(pc.cumulative_sum(pc.cast(released, pa.int32())), 1)
         vectors = flat.take(pc.if_else(released, place, pa.scalar(None, pa.int32())))
-    return pa.table({KEY: rows.column(KEY), "image_sha256": rows.column("image_sha256"), "embedding": vectors})
+    processors = pc.if_else(released, pa.scalar(processor, pa.string()), pa.scalar(None, pa.string()))
+    columns = {"image_sha256": rows.column("image_sha256"), "embedding": vectors, "processor": processors}
+    return pa.table({KEY: rows.column(KEY), **columns})
 
 
 def _write_embeddings(task: Task) -> None:
@@ -93,14 +98,15 @@ EMBED = RowStep(
     run=_embed,
     reads=(LEDGER.columns(KEY, "image_sha256"), PIXELS.columns("image")),
     settings=("embedding_model",),
-    revision=2,
+    revision=3,
+    count_by="processor",
     depends=_weights,
     needs=Needs.GPU,
     slice_rows=512,
     identity=("image_sha256",),
 )
 WRITE_EMBEDDINGS = FileStep(
-    writes=EMBEDDING_FILES, run=_write_embeddings, reads=(EMBEDDINGS.columns(*EMBEDDINGS.schema.names),)
+    writes=EMBEDDING_FILES, run=_write_embeddings, reads=(EMBEDDINGS.columns(KEY, "image_sha256", "embedding"),)
 )
 WRITE_PARQUET = FileStep(
     writes=PARQUET_FILES,

@@ -40,6 +40,10 @@ class Processor:
         """Bf16 or fp32."""
         return "bf16" if self.kind is torch.bfloat16 else "fp32"
 
+    def __str__(self) -> str:
+        """Return what the last digits of a result depend on, as in "cuda bf16"."""
+        return f"{self.device.type} {self.precision}"
+
 
 def processor_for(device: str = "auto", precision: str = "auto", threads: int | None = None) -> Processor:
     """Decide where to run. Sets torch's threads for this process if ``threads`` is given; changes nothing else.

@@ -48,7 +48,7 @@ class Embedder:
         self._rows = rows
         self._runner = runner_for(self.features, processor, rows or 1)
         self.weights = weights
-        self.precision = processor.precision
+        self.processor = str(processor)
 
     def embed(self, pictures: Sequence[bytes]) -> NDArray[np.float32]:
         """Embed encoded pictures (JPEG or PNG).

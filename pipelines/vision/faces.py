@@ -52,6 +52,10 @@ class FaceDetector(Protocol):
         """What it was loaded from."""
 
     @property
+    def processor(self) -> str:
+        """What it runs on, and in which precision: ``cpu fp32``, ``cuda bf16``."""
+
+    @property
     def default_score(self) -> float:
         """The score from which its detections count as faces, unless someone sets another."""
 

@@ -53,7 +53,7 @@ class RetinaFaceDetector:
         self._canvases = canvases
         self._runner = runner_for(self._alone if canvases is None else self.together, processor, canvases or 1)
         self.weights = weights
-        self.precision = processor.precision
+        self.processor = str(processor)
         self.default_score = default_score(model)
 
     @classmethod

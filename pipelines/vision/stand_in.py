@@ -27,6 +27,7 @@ class CascadeDetector:
         self._cascade = Cascade(data.lbp_frontal_face_cascade_filename())  # type: ignore[no-untyped-call]
         self._threads = threads or 1
         self.weights = weights_used(_MODEL)
+        self.processor = "cpu"
         self.default_score = default_score(_MODEL)
 
     def detect(self, pictures: Sequence[bytes]) -> list[list[Face]]:

@@ -21,6 +21,8 @@ from pipelines.vision.faces import Face
 class NoFaces:
     """In the place of a face detector."""
 
+    processor = "cpu"
+
     def detect(self, pictures: Sequence[bytes]) -> list[list[Face]]:
         return [[] for _ in decoded(pictures, 1)]
 
@@ -28,6 +30,7 @@ class NoFaces:
 class Pixels:
     """In the place of a ResNet-50."""
 
+    processor = "cpu"
     _weights = np.random.default_rng(7).uniform(0.001, 0.01, (32, 64)).astype(np.float32)
 
     def embed(self, pictures: Sequence[bytes]) -> NDArray[np.float32]:

@@ -54,7 +54,8 @@ def on_cpu(threads: int, rounds: int) -> list[Claim]:
     plain = seeded(1)
     pictures = 2 * jpegs()
     crops = torch.rand(BATCH, 3, 224, 224)
-    ours = embedder(plain, processor_for("cpu", "auto", threads))
+    processor = processor_for("cpu", "auto", threads)
+    ours = embedder(plain, processor)
     fp32 = embedder(plain, processor_for("cpu", "fp32", threads))
 
     def peer() -> None:
@@ -64,12 +65,12 @@ def on_cpu(threads: int, rounds: int) -> list[Claim]:
     ways = {
         f"plain torch, fp32, batches of {BATCH}, network alone": (peer, BATCH),
         "ours, fp32, from files": (lambda: fp32.embed(pictures), len(pictures)),
-        f"ours, {ours.precision}, from files": (lambda: ours.embed(pictures), len(pictures)),
+        f"ours, {processor.precision}, from files": (lambda: ours.embed(pictures), len(pictures)),
     }
     costs = in_turn(ways, rounds)
     show_costs(f"Embeddings on a CPU ({describe_machine('cpu')})", costs, next(iter(ways)))
     alone, *_, chosen = costs.values()  # two where ours is in fp32
-    claims = [_alike(ours.precision, ours.embed(pictures), fp32.embed(pictures))]
+    claims = [_alike(processor.precision, ours.embed(pictures), fp32.embed(pictures))]
     if has_bf16_instructions():
         claims.append(at_least("× plain torch with bf16 instructions", alone.wall / chosen.wall, 1.9))
     return claims

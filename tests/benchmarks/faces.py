@@ -126,7 +126,7 @@ def on_cpu(threads: int, rounds: int) -> list[Claim]:
     ways = reference_ways("cpu", pictures)
     for model in MODELS:
         ours = detector(model, "cpu", "auto", threads)
-        ways[f"ours, {model}, {ours.precision}"] = (partial(from_files, ours, pictures, sizes), len(pictures))
+        ways[f"ours, {model}, {ours.processor}"] = (partial(from_files, ours, pictures, sizes), len(pictures))
     costs = in_turn(ways, rounds)
     show_costs(f"Faces on a CPU ({describe_machine('cpu')})", costs, next(iter(ways)))
     if len(costs) == len(MODELS):  # without the reference there is nothing to compare with

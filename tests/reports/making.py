@@ -30,6 +30,7 @@ def facts(settings: dict[str, Any] | None = None, **changes: Any) -> Facts:
         languages={"de": 3000, "en": 2500, "zh-TW": 12, "simple": 1},
         near_duplicates=17,
         models=(WeightsUsed("retinaface-resnet50", "cd" * 32, "for non-commercial research", stand_in=False),),
+        processors={"retinaface-resnet50": {"cuda bf16": 700, "cpu fp32": 100}},
         files=(
             ReleaseFile("image_pixels/part-00000.csv.gz", 1000, "01" * 32, 800),
             ReleaseFile("parquet/part-00000.parquet", 2000, "02" * 32, 800),

@@ -1,4 +1,4 @@
-"""The manifest: everything that a release depends on, and nothing of the machine on which it was made."""
+"""The manifest: everything that a release depends on, and nothing else of the machine on which it was made."""
 
 import json
 from hashlib import sha256
@@ -9,6 +9,7 @@ from pipelines.engine.step import Context, release_path
 from pipelines.reports.checksums import format_sums, parse_sums
 from pipelines.reports.facts import public_name
 from pipelines.reports.manifest import manifest
+from pipelines.vision.devices import processor_for
 from tests.reports.making import facts
 from tests.shared import shared
 
@@ -53,8 +54,20 @@ def test_software_and_weights_are_named() -> None:
             "sha256": "cd" * 32,
             "licence": "for non-commercial research",
             "stand_in": False,
+            "processors": {"cuda bf16": 700, "cpu fp32": 100},
         }
     ]
+
+
+def test_manifest_and_card_name_the_processors_that_last_digits_depend_on(published: Context) -> None:
+    store, version = published.store, published.version
+    made = store.read_json(release_path(version, "manifest.json"))
+    released = made["counts"]["outcomes"]["released"]
+    faces, features = (model["processors"] for model in made["models"])
+    assert features == {str(processor_for("cpu")): released}
+    (looked_at,) = faces.values()
+    assert looked_at >= released
+    assert f"| {released} {processor_for('cpu')} |" in (store.read_text(release_path(version, "README.md")) or "")
 
 
 def test_it_names_every_file_with_size_checksum_and_rows(published: Context) -> None:

@@ -23,7 +23,7 @@ from pipelines.stages.detect_faces import DETECT
 from pipelines.stages.embed_images import EMBED
 from pipelines.storage.store import Store
 from pipelines.tables import FACES, FETCHED, KEY, LEDGER, PIXELS
-from pipelines.vision.devices import DeviceError
+from pipelines.vision.devices import DeviceError, processor_for
 from tests.commons.cluster import cluster, eventually
 from tests.shared import shared
 from tests.stages.making import NOWHERE, rows_of, url_of, write_table
@@ -126,7 +126,9 @@ def test_without_gpu_workers_it_runs_on_the_cpu_and_says_so(
 ) -> None:
     caplog.set_level(logging.INFO, "pipelines")
     context = ready(tmp_path, partitions=4)
-    assert run_step(client, context, DETECT).rows == 4 * PICTURES
+    summary = run_step(client, context, DETECT)
+    assert summary.rows == 4 * PICTURES
+    assert summary.counts == {str(processor_for("cpu")): 4 * PICTURES}, "what the last digits depend on"
     assert "no worker offers a GPU: runs on the CPU" in caplog.messages
     assert not [said for said in caplog.messages if said.startswith("running on") and "the CPU" not in said]
 
