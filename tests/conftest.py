@@ -1,4 +1,4 @@
-"""What tests share: one Dask client, and a store in a temporary folder; and who runs beside whom.
+"""What tests share: one Dask client, a store and locks in temporary folders; and who runs beside whom.
 
 Most tests wait for processes, so ``make test`` runs two at a time. The tests of a file stay together, as they share
 what it made. Those that start an Airflow are one after another, and begin first, as they take longest.
@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from distributed import Client
 
+from pipelines.commons.machine import FOLDER
 from pipelines.engine.step import Context
 from pipelines.storage.store import Store
 from tests.published import commons, make
@@ -48,6 +49,14 @@ def client() -> Iterator[Client]:
     """Give a Dask cluster inside this process: real scheduling, no start-up time."""
     with Client(processes=False, n_workers=1, threads_per_worker=2, dashboard_address=None) as client:
         yield client
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _locks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep the locks of connections apart from those of real runs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(FOLDER, str(tmp_path_factory.mktemp("locks")))
+        yield
 
 
 @pytest.fixture

@@ -1,15 +1,20 @@
 """What runs on one machine share: however many connections each of them may have, the whole is not exceeded."""
 
+import random
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from pathlib import Path
 from typing import IO
 
 import pytest
 
-from pipelines.commons.machine import lock_share
+from pipelines.commons.machine import FOLDER, lock_share
+from pipelines.errors import SettingError
 
 
 @pytest.fixture
@@ -37,12 +42,37 @@ def test_there_are_as_many_shares_as_connections_and_they_come_back(held: ExitSt
     assert taken(held, name, 2) is not None
 
 
-@pytest.mark.parametrize(("mine", "yours", "left"), [(1, 2, 0), (2, 1, 0), (2, 3, 1), (3, 2, 1), (2, 16, 8)])
-def test_a_share_is_as_large_as_its_run_has_few_connections(
-    held: ExitStack, name: str, mine: int, yours: int, left: int
+@pytest.mark.parametrize(("mine", "yours"), [(1, 2), (2, 1), (2, 16)])
+def test_who_knows_of_another_number_waits_until_none_is_used(
+    held: ExitStack, name: str, mine: int, yours: int
 ) -> None:
-    assert taken(held, name, mine) is not None
-    assert sum(taken(held, name, yours) is not None for _ in range(yours)) == left
+    first = taken(held, name, mine)
+    assert first is not None
+    assert taken(held, name, yours) is None
+    first.close()
+    assert taken(held, name, yours) is not None
+    assert taken(held, name, mine) is None
+
+
+def test_two_numbers_are_never_used_at_the_same_time(name: str) -> None:
+    """Each looks at the other's locks after taking its own, so however they meet, one gives way."""
+    used: list[int] = []
+    met: list[list[int]] = []
+
+    def use(connections: int) -> None:
+        for _ in range(100):
+            while (lock := lock_share(name, connections)) is None:
+                time.sleep(random.uniform(0, 0.002))
+            with lock:
+                used.append(connections)
+                met.append(sorted(used))
+                time.sleep(0.0005)
+                used.remove(connections)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(use, (1, 1, 2, 2), timeout=60))
+    assert [seen for seen in met if seen not in ([1], [2], [2, 2])] == []
+    assert len(met) == 400
 
 
 def test_one_server_does_not_wait_for_another(held: ExitStack, name: str) -> None:
@@ -63,3 +93,22 @@ def test_a_killed_process_holds_nothing(held: ExitStack, name: str) -> None:
         assert taken(held, name, 1) is None
         holder.kill()
     assert taken(held, name, 1) is not None
+
+
+def test_a_folder_that_can_hold_no_locks_is_named_with_the_way_out(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    monkeypatch.setenv(FOLDER, str(file))
+    with pytest.raises(SettingError, match=rf"{file}, and there can be none: .*File exists.*WIT_LOCKS name a folder"):
+        lock_share(name, 1)
+
+
+def test_what_another_user_locked_counts_where_both_know_the_folder(
+    held: ExitStack, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(FOLDER, str(tmp_path))
+    assert taken(held, name, 1) is not None
+    (tmp_path / f"{name} 0 of 1").chmod(0o444)
+    assert taken(held, name, 1) is None
