@@ -13,7 +13,8 @@ import logging
 import math
 import threading
 import time
-from typing import IO, Any, Literal
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import dask
@@ -32,7 +33,6 @@ Kind = Literal["media", "api"]
 _LOOK = 0.25  # seconds between two looks at the shared pause
 _UNUSED = 5.0  # seconds without a question after which the looking stops
 _RETRY = 0.05  # seconds between two looks at whether another run on this machine has ended its use of a connection
-_OTHERS = 10.0  # seconds to wait for a run with other limits: each new try leaves an error in the scheduler's log
 _TELL = 60.0  # seconds between two lines in the log that say what is waited for
 
 _watches: dict[tuple[str, str], "_Watch"] = {}
@@ -45,7 +45,8 @@ class DaskLeases:
     Args:
         client: of the cluster; on a worker, `distributed.get_client()`.
         kind: of connection: to the media servers or to the Action API.
-        origin: whose limits these are. Runs that give an origin different ones use it one after the other.
+        origin: whose limits these are. Runs that give it other numbers of connections use it one after the other, the
+            one with the fewest first.
         traffic: counts what goes over the connections.
 
     """
@@ -55,47 +56,55 @@ class DaskLeases:
         self._connections = origin.connections if kind == "media" else origin.api_connections
         self.traffic = traffic or Traffic()
         self.allowance: Allowance = origin.media_allowance if kind == "media" else origin.api_allowance
-        host = urlsplit(origin.media_url if kind == "media" else origin.api_url).netloc
+        server = urlsplit(origin.media_url if kind == "media" else origin.api_url)
+        host = server.netloc
         self._name = f"wit-release {kind} {host}"
+        self._demo = origin.profile == "demo" and server.hostname == "127.0.0.1"
         self._watch = _watch(client, f"wit-release pause {kind} {host}")
         self.per_task = max(1, math.ceil(self._connections / max(1, self._watch.workers)))
 
     def acquire(self, timeout: float) -> Lease | None:
         """Wait up to `timeout` seconds for a lease; None: there was none."""
         self._watch.ask()
+        ends = time.monotonic() + timeout
+        if self._others() < self._connections:
+            self._watch.waits()
+            time.sleep(min(timeout, _LOOK))
+            return None
         semaphore = Semaphore(
             max_leases=self._connections,
-            name=self._name,
+            name=f"{self._name} {self._connections}",
             scheduler_rpc=self._client.scheduler,
             loop=self._client.loop,
         )
-        ends = time.monotonic() + timeout
-        if self._granted(semaphore, timeout):
-            while (share := lock_share(self._name, self._connections)) is None:
-                self._watch.waits("the connections that another run on this machine uses")
-                if time.monotonic() > ends:
-                    break
+        with ExitStack() as held:
+            held.callback(semaphore.refresh_callback.stop)
+            self._client.set_metadata([self._name, self._connections], True)
+            if not semaphore.acquire(timeout=timeout):
+                return None
+            held.callback(semaphore.release)
+            # All look at the others after getting a lease: two that come at the same time cannot miss each other.
+            while (others := self._others()) < math.inf or (share := self._share()) is None:
+                self._watch.waits()
+                if others < self._connections or time.monotonic() > ends:
+                    return None
                 time.sleep(_RETRY)
-            else:
-                return _DaskLease(semaphore, share, self._watch)
-            semaphore.release()
-        semaphore.refresh_callback.stop()
-        return None
+            held.enter_context(share)
+            return _DaskLease(semaphore, held.pop_all(), self._watch)
 
-    def _granted(self, semaphore: Semaphore, timeout: float) -> bool:
-        """Take a lease of the cluster, which keeps to the number that it was told first for as long as any is held."""
-        try:
-            return bool(semaphore.acquire(timeout=timeout))
-        except ValueError as error:  # Dask's word for another number
-            self._watch.waits(f"a run on this cluster that has other limits ({error})")
-        ends = time.monotonic() + max(timeout, _OTHERS)
-        while semaphore.get_value():
-            if time.monotonic() > ends:
-                return False
-            time.sleep(_LOOK)
-        semaphore.close()
-        time.sleep(_LOOK)  # whoever saw the same closes it before the next call makes it again
-        return False
+    def _others(self) -> float:
+        """Return the least other number of connections that has a lease on this cluster; infinity: there is none."""
+        return float(self._client.sync(self._look_at_others))
+
+    async def _look_at_others(self) -> float:
+        scheduler: Any = self._client.scheduler
+        others = {*await self._client.get_metadata([self._name], default={})} - {self._connections}
+        held = [number for number in others if await scheduler.semaphore_value(name=f"{self._name} {number}")]
+        return min(held, default=math.inf)
+
+    def _share(self) -> AbstractContextManager[object] | None:
+        """Take one of the machine's connections; the demo's own servers, on a new port each time, are nobody's."""
+        return nullcontext() if self._demo else lock_share(self._name, self._connections)
 
     def paused_for(self) -> float:
         """Return the seconds that are left of the shared pause."""
@@ -107,9 +116,9 @@ class DaskLeases:
 
 
 class _DaskLease:
-    def __init__(self, semaphore: Semaphore, share: IO[bytes], watch: "_Watch") -> None:
+    def __init__(self, semaphore: Semaphore, held: ExitStack, watch: "_Watch") -> None:
         self._semaphore: Semaphore | None = semaphore
-        self._share = share
+        self._held = held
         self._watch = watch
 
     def valid(self) -> bool:
@@ -119,11 +128,8 @@ class _DaskLease:
         return False
 
     def release(self) -> None:
-        semaphore, self._semaphore = self._semaphore, None
-        if semaphore is not None:
-            semaphore.refresh_callback.stop()
-            self._share.close()
-            semaphore.release()
+        self._semaphore = None
+        self._held.close()
 
 
 class _Watch:
@@ -155,11 +161,13 @@ class _Watch:
                 raise
             self._loop.add_callback(self._keep_looking)
 
-    def waits(self, what: str) -> None:
+    def waits(self) -> None:
         """Log what a connection waits for, now and then: there may be many of them, and for days."""
         if time.monotonic() - self._told > _TELL:
             self._told = time.monotonic()
-            log.info("waiting for %s", what)
+            log.info(
+                "waiting for a run that uses the connections, on this machine or, with other limits, on this cluster"
+            )
 
     def in_touch(self) -> bool:
         self._asked = time.monotonic()

@@ -17,9 +17,11 @@ from distributed import Client, LocalCluster, Scheduler, get_client
 
 from pipelines.commons import names
 from pipelines.commons.leases import DaskLeases
+from pipelines.commons.machine import FOLDER
 from pipelines.commons.media import Fetched, MediaRequest, fetch_all
 from pipelines.commons.origin import Origin
 from pipelines.commons.politeness import Lease, leased
+from pipelines.errors import SettingError
 from tests.commons.cluster import QUICK, cluster, eventually, free_leases
 from tests.commons.server import serving
 
@@ -77,7 +79,7 @@ def test_four_workers_share_two_connections(client: Client) -> None:
 def test_two_clusters_on_one_machine_share_two_connections() -> None:
     """Each run of the embedded default has a cluster of its own."""
     with serving(slowly) as server, another_cluster() as mine, another_cluster() as yours:
-        origin = server.origin(connections=2)
+        origin = server.origin(profile="mirror", connections=2)
         clients = (mine, yours, mine, yours)
         futures = [at.submit(fetch_some, origin, names_) for at, names_ in zip(clients, shares(4, 50), strict=True)]
         assert [future.result() for future in futures] == [50] * 4
@@ -87,12 +89,12 @@ def test_two_clusters_on_one_machine_share_two_connections() -> None:
 def test_who_waits_for_a_run_on_another_cluster_says_so(client: Client, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "pipelines.commons.leases")
     with serving(slowly) as server, another_cluster() as other:
-        origin = server.origin(connections=1)
+        origin = server.origin(profile="mirror", connections=1)
         with leased(DaskLeases(client, "media", origin)):
             assert DaskLeases(other, "media", origin).acquire(0.2) is None
             with leased(DaskLeases(other, "api", origin)):
                 pass
-        assert "waiting for the connections that another run on this machine uses" in caplog.text
+        assert "waiting for a run that uses the connections" in caplog.text
         assert free_leases(other, origin) == 1
 
 
@@ -113,10 +115,54 @@ def test_runs_with_other_limits_wait_for_each_other(client: Client, caplog: pyte
         held.release()
         waiting.result(10).release()
         acquired(two).release()
-    assert (
-        "waiting for a run on this cluster that has other limits (Inconsistent max leases: 1, expected: 2)"
-        in caplog.text
-    )
+    assert "waiting for a run that uses the connections" in caplog.text
+
+
+def count_late(*, late: bool, dask_scheduler: Scheduler) -> None:
+    """On the scheduler: let the number of leases that are held be old news when it is told, or told at once again."""
+    count = dask_scheduler.extensions["semaphores"].get_value
+
+    async def counting(name: str) -> int:
+        counted = count(name)
+        await asyncio.sleep(0.1)
+        return int(counted)
+
+    dask_scheduler.handlers["semaphore_value"] = counting if late else count
+
+
+def test_runs_with_other_limits_never_meet(client: Client) -> None:
+    """However often each is between two partitions, and whatever the others believe then."""
+    used: list[int] = []
+    met: list[list[int]] = []
+
+    def use(connections: int) -> None:
+        leases = DaskLeases(client, "media", server.origin(connections=connections))
+        for _ in range(4):
+            with leased(leases):
+                used.append(connections)
+                met.append([*used])
+                time.sleep(0.4)
+                used.remove(connections)
+            time.sleep(0.2)
+
+    with serving(slowly) as server, ThreadPoolExecutor(3) as pool:
+        client.run_on_scheduler(count_late, late=True)
+        list(pool.map(use, (1, 2, 4), timeout=60))
+        client.run_on_scheduler(count_late, late=False)
+    assert sorted(met) == [[1]] * 4 + [[2]] * 4 + [[4]] * 4
+
+
+def test_a_lease_that_its_machine_refuses_is_given_back(
+    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving(slowly) as server:
+        origin = server.origin(profile="mirror", connections=2)
+        with monkeypatch.context() as patch:
+            patch.setenv(FOLDER, str(tmp_path / "missing" / "folder"))
+            for _ in range(3):
+                with pytest.raises(SettingError, match="missing/folder"):
+                    DaskLeases(client, "media", origin).acquire(1)
+        assert free_leases(client, origin) == 2
 
 
 def test_a_pause_that_one_worker_is_told_binds_all(client: Client) -> None:
@@ -197,7 +243,7 @@ def fail_to_tell_metadata(*, fail: bool, dask_scheduler: Scheduler) -> None:
 def test_a_call_that_the_scheduler_fails_leaves_no_worker_with_leases_that_end_as_they_begin(client: Client) -> None:
     with serving(slowly) as server:
         leases = DaskLeases(client, "media", server.origin())
-        time.sleep(6)  # nobody asks, so the looking stops
+        assert eventually(lambda: not leases._watch._looking), "nobody asks, so the looking stops"
         client.run_on_scheduler(fail_to_tell_metadata, fail=True)
         with pytest.raises(OSError, match="file descriptors"):
             leases.acquire(5)
