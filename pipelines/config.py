@@ -208,10 +208,6 @@ class ReleaseConfig(BaseModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        try:
-            self.commons()
-        except SettingError as error:
-            raise ValueError(str(error)) from None
         if not self.stand_in and (self.face_model == "cascade-stand-in" or self.embedding_model.endswith("stand-in")):
             raise ValueError("stand_in: must be true for a face_model or embedding_model that is a stand-in")
         if self.stand_in and self.origin != "demo":
@@ -238,6 +234,9 @@ class ReleaseConfig(BaseModel):
 
     def commons(self) -> Origin:
         """Return the servers of Commons that these settings name, with the limits that hold there.
+
+        A run calls it before anything else. Settings are no less settings for being against the policy: it may be
+        stricter than when a release was made, which can still be kept in order.
 
         Raises:
             SettingError: the settings ask for more than the policy allows, or lack what it asks for.

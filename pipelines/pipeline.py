@@ -170,6 +170,7 @@ def run_one(name: str, settings: Mapping[str, Any], run: str, meter: Meter = SIL
 
     """
     config = ReleaseConfig.parse(settings)
+    config.commons()  # refused before anything is touched
     with held(Store(config.store), run, alone=False, keep=name != "publish"):
         context = begin(config, run, once=True, anew=name == STAGES[0])
         with open_client(config) as client:
@@ -187,6 +188,7 @@ def run_release(config: ReleaseConfig, run: str, until: str | None = None) -> Co
     Returns:
         The release's context.
     """
+    config.commons()  # refused before anything is touched
     last = STAGES.index(until) if until else len(STAGES) - 1
     with held(Store(config.store), run, alone=True):
         context = begin(config, run)

@@ -45,8 +45,8 @@ def test_all_wrong_settings_are_named_at_once() -> None:
 
 @pytest.mark.parametrize("contact", ["", "me", "me@localhost", "a b@c.de"])
 def test_wikimedia_without_the_operators_contact_is_refused(contact: str) -> None:
-    with pytest.raises(SettingError, match="operator_contact"):
-        ReleaseConfig.parse({"origin": "wikimedia", "operator_contact": contact})
+    with pytest.raises(SettingError, match=r"operator_contact: .*WIT_RELEASE_DEFAULTS"):
+        ReleaseConfig.parse({"origin": "wikimedia", "operator_contact": contact}).commons()
 
 
 @pytest.mark.parametrize(
@@ -58,18 +58,15 @@ def test_wikimedia_without_the_operators_contact_is_refused(contact: str) -> Non
 )
 def test_files_on_wikimedias_servers_need_the_operators_contact_whatever_the_origin(field: str, place: object) -> None:
     with pytest.raises(SettingError, match=r"^operator_contact: "):
-        ReleaseConfig.parse({**DEMO, field: place})
+        ReleaseConfig.parse({**DEMO, field: place}).commons()
     config = ReleaseConfig.parse({**DEMO, field: place, "operator_contact": "me@example.org"})
     assert config.commons().bits_per_second is None, "the limits are those of the media servers"
 
 
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [("operator_contact", "info@müller.example"), ("media_url", "ftp://files.example"), ("api_url", "no-url")],
-)
-def test_what_the_origin_refuses_is_refused_with_the_form(field: str, value: str) -> None:
+@pytest.mark.parametrize(("field", "value"), [("media_url", "ftp://files.example"), ("api_url", "no-url")])
+def test_servers_that_are_none_are_refused(field: str, value: str) -> None:
     with pytest.raises(SettingError, match=rf"^{field}: "):
-        ReleaseConfig.parse({**DEMO, "origin": "mirror", field: value})
+        ReleaseConfig.parse({**DEMO, "origin": "mirror", field: value}).commons()
 
 
 def test_wikimedia_with_a_contact_has_wikimedias_limits() -> None:
@@ -81,14 +78,14 @@ def test_wikimedia_with_a_contact_has_wikimedias_limits() -> None:
 def test_limits_above_the_policy_need_an_agreement() -> None:
     settings = {"operator_contact": "me@example.org", "connections": 8}
     with pytest.raises(SettingError, match=r"^connections: "):
-        ReleaseConfig.parse(settings)
+        ReleaseConfig.parse(settings).commons()
     assert ReleaseConfig.parse({**settings, "agreement": "ticket 123"}).commons().connections == 8
 
 
 @pytest.mark.parametrize("field", ["media_url", "api_url"])
 def test_a_mirror_needs_its_urls(field: str) -> None:
     with pytest.raises(SettingError, match=rf"^{field}: "):
-        ReleaseConfig.parse({**DEMO, "origin": "mirror", field: ""})
+        ReleaseConfig.parse({**DEMO, "origin": "mirror", field: ""}).commons()
 
 
 def test_stand_ins_need_to_be_asked_for_and_are_for_the_demo_alone() -> None:

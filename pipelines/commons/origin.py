@@ -11,7 +11,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from pipelines.commons.politeness import Allowance
 from pipelines.errors import SettingError
@@ -27,7 +27,7 @@ API_REQUESTS_PER_SECOND = 200 / 60
 
 _OWN_CONNECTIONS = 16
 _ON_THIS_MACHINE: dict[str, Any] = {"attempts": 3, "backoff": 0.2, "backoff_limit": 2.0}  # nobody to be patient with
-_MAIL = re.compile(r"[^@<>]+@[^@<>]+\.[^@<>]+")
+_MAIL = re.compile(r"[^@\s()<>;]+@[^@\s()<>;]+\.[^@\s()<>;]+")
 _UNSENDABLE = re.compile(r"[^!-~]|[()\\;]")  # in the comment of a header: no blanks, nothing that ends it, ASCII alone
 
 
@@ -106,13 +106,16 @@ class Origin:
 
 
 def user_agent(name: str, contact: str, url: str) -> str:
-    """Return ``Name/Version (https://operator…; contact) library/version``: the contact is the operator's own."""
+    """Return ``Name/Version (https://operator…; contact) library/version``: the contact is the operator's own.
+
+    What a header cannot hold is written with percent signs, as URLs and addresses have it (RFC 3986, 6068).
+    """
     try:
         release = version("wit-release")
     except PackageNotFoundError:
         release = "0"
     product = re.sub(r"[^A-Za-z0-9!#$%&'*+.^_`|~-]+", "-", name).strip("-") or "wit-release"
-    about = "; ".join(part for part in (url, contact) if part)
+    about = "; ".join(_UNSENDABLE.sub(lambda found: quote(found[0]), part) for part in (url, contact) if part)
     comment = f" ({about})" if about else ""
     return f"{product}/{release}{comment} wit-release/{release} aiohttp/{version('aiohttp')}"
 
@@ -138,8 +141,7 @@ def origin(
         inputs: what else is read under the user agent; files on Wikimedia's servers need a contact, too.
 
     Raises:
-        PolicyError: Wikimedia without a contact of the operator, a contact that no header can hold, or limits above
-            Wikimedia's policy without an agreement.
+        PolicyError: Wikimedia without a contact of the operator, or limits above its policy without an agreement.
         SettingError: a mirror or the demo without the URLs of its servers, or a URL that is none.
 
     """
@@ -151,15 +153,9 @@ def origin(
         raise PolicyError(
             "operator_contact",
             "Wikimedia's user-agent policy asks for an address at which the operator can be reached; "
-            f"{operator_contact!r} is no e-mail address. Give your own before the first request",
+            f"{operator_contact!r} is no e-mail address. Give your own before the first request: among the settings of "
+            "a release, or for refreshes in the deployment's defaults (WIT_RELEASE_DEFAULTS)",
         )
-    for setting, value in (("operator_contact", operator_contact), ("operator_url", operator_url)):
-        if _UNSENDABLE.search(value):
-            raise PolicyError(
-                setting,
-                f"a user agent cannot hold {value!r}: it is ASCII without blanks, brackets, semicolons, backslashes. "
-                "Write a domain in Punycode (xn--…) and a path with percent signs, or give another address",
-            )
     limits: dict[str, tuple[float | None, float | None, float]] = {
         "connections": (connections, None if policy else _OWN_CONNECTIONS, CONNECTIONS),
         "bits_per_second": (bits_per_second, None, BITS_PER_SECOND),

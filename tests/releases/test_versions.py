@@ -6,7 +6,7 @@ import pytest
 
 from pipelines.config import ReleaseConfig
 from pipelines.errors import ReleaseError
-from pipelines.releases.versions import begin, check_writable, read_begun, versions
+from pipelines.releases.versions import begin, check_writable, context_of, read_begun, versions
 from pipelines.storage.store import Store
 from tests.releases.making import begun, published, worked_on
 from tests.stages.making import NOWHERE
@@ -84,6 +84,11 @@ def test_releases_of_the_demo_and_real_ones_keep_apart(
     with pytest.raises(ReleaseError, match=rf"has origin .*, and .* holds release {before} of origin"):
         begun(store, "two", **here)
     assert versions(store) == [before]
+
+
+def test_a_release_from_before_a_policy_became_stricter_can_still_be_read(store: Store) -> None:
+    files = ["https://analytics.wikimedia.org/published/wit.tsv.gz"]  # without the operator's contact
+    assert context_of(store, begun(store, "one", wit_files=files)).config.wit_files == files
 
 
 def test_tasks_that_look_at_the_same_time_whether_a_store_can_be_written_do_not_disturb_each_other(
