@@ -20,7 +20,7 @@ def machine(tmp_path: Path) -> dict[str, str]:
     tool = tmp_path / "nvidia-smi"
     tool.write_text("#!/bin/sh\nprintf 'GPU-0a\\nGPU-1b\\n'\n")
     tool.chmod(0o755)
-    return {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}", "XDG_CACHE_HOME": str(tmp_path)}
+    return {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}", "XDG_CACHE_HOME": str(tmp_path / "not" / "there")}
 
 
 def _gpus(client: Client) -> list[str]:
@@ -51,3 +51,17 @@ def test_a_third_worker_ends_and_says_why_until_one_of_them_is_gone(tmp_path: Pa
         dask.start("worker", *WORKER)
         client.wait_for_workers(2, timeout=60)
         assert _gpus(client) == ["GPU-0a", "GPU-1b"]
+
+
+def test_a_worker_that_was_given_gpus_keeps_to_them(tmp_path: Path, machine: dict[str, str]):
+    machine |= {"CUDA_VISIBLE_DEVICES": "1"}
+    with cluster(tmp_path / "dask", [WORKER], machine) as dask, Client(scheduler_file=str(dask.contact)) as client:
+        client.wait_for_workers(1, timeout=60)
+        assert _gpus(client) == ["1"]
+
+
+def test_a_driver_that_fails_is_heard(tmp_path: Path, machine: dict[str, str]):
+    (tmp_path / "nvidia-smi").write_text("#!/bin/sh\necho driver/library version mismatch >&2\nexit 18\n")
+    with cluster(tmp_path / "dask", [WORKER], machine) as dask:
+        assert dask.processes[1].wait(60) == 1
+        assert "nvidia-smi ended with 18: driver/library version mismatch" in dask.log(1)
