@@ -97,6 +97,9 @@ def takedown_params() -> dict[str, Param]:
 def refresh_settings(params: Mapping[str, Any], run_id: str) -> dict[str, Any]:
     """Return the settings of a refresh: the form, the deployment's defaults, the release before, in this order.
 
+    What is left empty is no reason to forget what the release before said, but a list that the defaults leave empty is
+    meant so: it is how one is given up.
+
     Raises:
         ReleaseError: there is no release of the base's name, or another one's work would be lost.
         StoreLocked: the same, and somebody is at that work.
@@ -105,13 +108,9 @@ def refresh_settings(params: Mapping[str, Any], run_id: str) -> dict[str, Any]:
     from pipelines.releases.settings import settings_of_next
     from pipelines.storage.store import Store
 
-    given = _said(_deployment_defaults()) | _said(release_settings(params))
+    given = {name: value for name, value in _deployment_defaults().items() if value not in ("", None)}
+    given |= {name: value for name, value in release_settings(params).items() if value}
     return settings_of_next(Store(given["store"]), run_id, given, once=True)
-
-
-def _said(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings that say something: one left empty is no reason to forget that of the release before."""
-    return {name: value for name, value in settings.items() if value not in ("", [], None)}
 
 
 def own_settings(params: Mapping[str, Any], run_id: str) -> dict[str, Any]:

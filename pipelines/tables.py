@@ -221,6 +221,9 @@ FACES = _table(
 )
 """Every face that the detector saw, whatever its size: the decision is taken in a later step."""
 
+PAGES_GONE = _table("pages_gone", ("title", pa.string()), ("setting", pa.string()))
+"""Categories and templates in the settings that Commons does not have, and so mark no deletion candidate."""
+
 DELETION_MARKS = _table("deletion_marks", ("name", pa.string()), ("reason", pa.string()))
 """Every deletion candidate on Commons, one table for all partitions."""
 

@@ -3,16 +3,19 @@
 Which categories mean so is a setting; the defaults are what the bots of Commons itself look at. Deletion requests and
 the like are filed by date, in subcategories such as "Deletion requests November 2026" or "Media without a source as of
 5 November 2026". Categories can contain each other in a circle, and some hold many thousand files. One that does not
-exist lists nothing, just as an empty one: a wrong name would let candidates through, and so is refused.
+exist lists nothing, just as an empty one: a wrong name would let candidates through, and so can be told apart.
 """
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 from pipelines.commons.api import ApiClient
 from pipelines.commons.names import MalformedUrl, file_name, normalise
-from pipelines.errors import SettingError
+
+SETTINGS = ("deletion_categories", "deletion_dated_categories", "deletion_templates")
+"""The settings of a release that say where its deletion candidates are found."""
 
 _YEAR = re.compile(r"(?<!\d)(19|20)\d\d(?!\d)")
 
@@ -43,12 +46,18 @@ class CandidateCategories:
     )
     templates: tuple[str, ...] = ("Delete",)
 
+    @classmethod
+    def of(cls, settings: Mapping[str, Sequence[str]]) -> Self:
+        """Return what the settings of a release name."""
+        return cls(*(tuple(settings[name]) for name in SETTINGS))
+
     def pages(self) -> dict[str, str]:
         """Return the title of each page that is named, and the setting that names it."""
+        plain, dated, templates = SETTINGS
         return {
-            **{f"Category:{shown(name)}": "deletion_categories" for name in self.categories},
-            **{f"Category:{shown(name)}": "deletion_dated_categories" for name in self.dated_categories},
-            **{f"Template:{shown(name)}": "deletion_templates" for name in self.templates},
+            **{f"Category:{shown(name)}": plain for name in self.categories},
+            **{f"Category:{shown(name)}": dated for name in self.dated_categories},
+            **{f"Template:{shown(name)}": templates for name in self.templates},
         }
 
 
@@ -77,43 +86,33 @@ def deletion_candidates(api: ApiClient, settings: CandidateCategories) -> dict[s
     """Return the name of every deletion candidate, and where it was found first (in the order of the settings).
 
     Raises:
-        SettingError: there is no such category or template.
         ApiUnavailable: the servers kept failing; no list is better than half of one.
 
     """
     found: dict[str, str] = {}
-    there: set[str] = set()
     for category in settings.categories:
-        if _note(found, api.members(shown(category), "file"), in_category(category)):
-            there.add(f"Category:{shown(category)}")
+        _note(found, api.members(shown(category), "file"), in_category(category))
     for root in settings.dated_categories:
         for category in sorted(_dated(api, root)):
-            there.add(f"Category:{shown(root)}")
             _note(found, api.members(shown(category), "file"), in_category(category))
     for template in settings.templates:
-        if _note(found, api.transcluding(shown(template)), transcludes(template)):
-            there.add(f"Template:{shown(template)}")
-    refuse_unknown(settings, there | api.existing([title for title in settings.pages() if title not in there]))
+        _note(found, api.transcluding(shown(template)), transcludes(template))
     return found
 
 
-def refuse_unknown(settings: CandidateCategories, there: Collection[str]) -> None:
-    """Refuse settings that name pages which are not there.
+def unknown_pages(api: ApiClient, settings: CandidateCategories) -> dict[str, str]:
+    """Return the titles of pages that are not there and list nothing either, and the settings that name them."""
+    pages = settings.pages()
+    there = api.existing(list(pages))
+    return {title: pages[title] for title in pages if title not in there and not _lists(api, title)}
 
-    Args:
-        settings: to look at.
-        there: titles of pages that exist, or list something all the same.
 
-    Raises:
-        SettingError: naming the first of them.
-
-    """
-    for title, setting in settings.pages().items():
-        if title not in there:
-            raise SettingError(
-                f"{setting}: there is no {title}, so it marks no file as a deletion candidate. Write the name as "
-                "Commons has it, or take it off the list"
-            )
+def _lists(api: ApiClient, title: str) -> bool:
+    """Say whether a category or template without a page is in use all the same."""
+    namespace, _, name = title.partition(":")
+    if namespace == "Template":
+        return any(api.transcluding(name))
+    return any(api.members(name, "file")) or any(api.members(name, "subcat"))
 
 
 def _dated(api: ApiClient, root: str) -> set[str]:
@@ -129,13 +128,9 @@ def _dated(api: ApiClient, root: str) -> set[str]:
     return seen
 
 
-def _note(found: dict[str, str], titles: Iterator[str], reason: str) -> bool:
-    """Note candidates; says whether anything was listed."""
-    listed = False
+def _note(found: dict[str, str], titles: Iterator[str], reason: str) -> None:
     for title in titles:
-        listed = True
         try:
             found.setdefault(file_name(title), reason)
         except MalformedUrl:  # what no file can be called is no file of ours
             continue
-    return listed

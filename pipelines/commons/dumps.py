@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
-from pipelines.commons.deletion import CandidateCategories, in_category, is_dated, refuse_unknown, shown
+from pipelines.commons.deletion import CandidateCategories, in_category, is_dated
 from pipelines.commons.names import normalise
 from pipelines.commons.sqldump import Value, read_rows
 
-_FILE, _CATEGORY, _TEMPLATE = b"6", b"14", b"10"
+_FILE, _CATEGORY = b"6", b"14"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,6 @@ def deletion_candidates_from_dumps(dumps: Dumps, settings: CandidateCategories) 
     Templates are not looked for.
 
     Raises:
-        SettingError: there is no such category or template.
         DumpError: a dump is missing, damaged, or lacks a column.
 
     """
@@ -66,9 +65,7 @@ def deletion_candidates_from_dumps(dumps: Dumps, settings: CandidateCategories) 
             members.files[category].add(page)
         elif kind == b"subcat":
             members.subcategories[category].add(page)
-    there = {f"Category:{shown(name)}" for name in (*members.files, *members.subcategories)}
-    files, categories, named = _titles(dumps, members.pages(), settings)
-    refuse_unknown(settings, there | named)
+    files, categories = _titles(dumps, members.pages())
     found: dict[str, str] = {}
     for pages, reason in _in_order(members, categories, settings):
         for page in pages:
@@ -122,25 +119,15 @@ def _category_links(dumps: Dumps, settings: CandidateCategories) -> Iterator[tup
             yield _number(page), kind, targets[target]
 
 
-def _titles(
-    dumps: Dumps, wanted: set[int], settings: CandidateCategories
-) -> tuple[dict[int, str], dict[int, str], set[str]]:
-    """Return the titles of the wanted pages that are files, of those that are categories, and of those in settings."""
-    asked: dict[tuple[Value, Value], str] = {
-        (_TEMPLATE, normalise(name).encode()): f"Template:{shown(name)}" for name in settings.templates
-    }
-    for name in (*settings.categories, *settings.dated_categories):
-        asked[_CATEGORY, normalise(name).encode()] = f"Category:{shown(name)}"
-    there: set[str] = set()
+def _titles(dumps: Dumps, wanted: set[int]) -> tuple[dict[int, str], dict[int, str]]:
+    """Return the titles of the wanted pages that are files, and of those that are categories."""
     files: dict[int, str] = {}
     categories: dict[int, str] = {}
     for page, namespace, title in dumps.rows("page", "page_id", "page_namespace", "page_title"):
         kept = files if namespace == _FILE else categories if namespace == _CATEGORY else None
         if kept is not None and (number := _number(page)) in wanted:
             kept[number] = _text(title)
-        if namespace != _FILE and (namespace, title) in asked:
-            there.add(asked[namespace, title])
-    return files, categories, there
+    return files, categories
 
 
 def _text(value: Value) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pyarrow as pa
 
 from pipelines.commons.api import ApiClient
-from pipelines.commons.deletion import CandidateCategories, deletion_candidates
+from pipelines.commons.deletion import SETTINGS, CandidateCategories, deletion_candidates
 from pipelines.commons.dumps import Dumps, deletion_candidates_from_dumps
 from pipelines.engine.step import Needs, PartitionStep, Task, one_key
 from pipelines.tables import CANDIDATES, DELETION_MARKS, DESCRIPTIONS, IMAGES, KEY
@@ -17,11 +17,7 @@ from pipelines.tables import CANDIDATES, DELETION_MARKS, DESCRIPTIONS, IMAGES, K
 
 def _list_marks(task: Task) -> Iterator[pa.Table]:
     config = task.config
-    categories = CandidateCategories(
-        categories=tuple(config.deletion_categories),
-        dated_categories=tuple(config.deletion_dated_categories),
-        templates=tuple(config.deletion_templates),
-    )
+    categories = CandidateCategories.of(config.subset(SETTINGS))
     if config.deletion_dumps:
         page, links, targets = (
             f"{config.deletion_dumps}{name}.sql.gz" for name in ("page", "categorylinks", "linktarget")
@@ -51,7 +47,7 @@ LIST_MARKS = PartitionStep(
     writes=DELETION_MARKS,
     run=_list_marks,
     keys=one_key,
-    settings=("deletion_categories", "deletion_dated_categories", "deletion_templates", "deletion_dumps"),
+    settings=(*SETTINGS, "deletion_dumps"),
     needs=Needs.COMMONS_API,
     observes=True,
 )

@@ -9,12 +9,11 @@ from pathlib import Path
 import pytest
 
 from pipelines.commons.api import ApiClient
-from pipelines.commons.deletion import CandidateCategories, deletion_candidates, is_dated
+from pipelines.commons.deletion import CandidateCategories, deletion_candidates, is_dated, unknown_pages
 from pipelines.commons.dumps import Dumps, deletion_candidates_from_dumps
 from pipelines.commons.politeness import LocalLeases
 from pipelines.commons.sqldump import DumpError, read_rows
 from pipelines.demo.server import DemoCommons
-from pipelines.errors import SettingError
 from tests.commons.server import serving
 from tests.commons.wiki import LittleWiki, catalogue, write_dump
 from tests.shared import shared
@@ -96,37 +95,20 @@ def test_both_paths_follow_the_settings(tmp_path: Path, settings: CandidateCateg
     assert from_dumps(small_wiki(), tmp_path, settings) == from_api(small_wiki(), settings)
 
 
-@pytest.mark.parametrize(
-    ("settings", "said"),
-    [
-        (
-            CandidateCategories(("Copyrigth violations",)),
-            "deletion_categories: there is no Category:Copyrigth violations",
-        ),
-        (
-            CandidateCategories(dated_categories=("deletion_Request",)),
-            "deletion_dated_categories: there is no Category:Deletion Request",
-        ),
-        (CandidateCategories(templates=("Delete", "Delet")), "deletion_templates: there is no Template:Delet,"),
-    ],
-)
-def test_a_category_or_template_that_is_not_there_is_named_with_its_setting(
-    tmp_path: Path, settings: CandidateCategories, said: str
-) -> None:
-    with pytest.raises(SettingError, match=said):
-        from_api(small_wiki(), settings)
-    with pytest.raises(SettingError, match=said):
-        from_dumps(small_wiki(), tmp_path, settings)
-
-
-def test_what_is_empty_but_there_is_asked_for_once_and_what_lists_something_needs_no_page() -> None:
-    wiki = LittleWiki(categories={"Listed": ["File:A.jpg"]}, pages={"Category:Empty", "Template:Unused"})
-    settings = CandidateCategories(("Listed", "Empty"), (), ("Unused",))
+def test_a_page_that_is_not_there_is_known_by_its_setting_unless_it_lists_something_or_is_empty() -> None:
+    wiki = LittleWiki(
+        categories={"Files": ["File:A.jpg"], "Dates": ["Category:Dates 2026"]},
+        templates={"Used": ["File:A.jpg"]},
+        pages={"Category:Empty", "Template:Unused"},
+    )
+    settings = CandidateCategories(("files", "Empty", "Fils"), ("dates", "deletion_Request"), ("Used", "Unused", "Usd"))
     with serving(wiki) as server, ApiClient(server.origin(), LocalLeases(1)) as api:
-        assert deletion_candidates(api, settings) == {"A.jpg": "in Category:Listed"}
-    assert [seen.query["titles"] for seen in server.log.requests if "titles" in seen.query] == [
-        "Category:Empty|Template:Unused"
-    ]
+        assert unknown_pages(api, settings) == {
+            "Category:Fils": "deletion_categories",
+            "Category:Deletion Request": "deletion_dated_categories",
+            "Template:Usd": "deletion_templates",
+        }
+    assert len([seen for seen in server.log.requests if "titles" in seen.query]) == 1
 
 
 def test_the_demo_commons_gives_the_same_answer(tmp_path: Path) -> None:

@@ -81,15 +81,19 @@ def test_a_default_left_empty_does_not_undo_a_setting_of_the_release_before(
     """Whoever gave the operator's address in the form of the first release need not give it again."""
     monkeypatch.syspath_prepend(str(ROOT / "dags"))
     settings = {"store": store.url, "operator_contact": "someone@example.org", "face_threshold": 0.5, "stand_in": True}
+    settings |= {"wit_files": ["all.tsv.gz"], "deletion_templates": ["Delete"]}
     before = {"version": "2026.01.01", "run": "first", "started": "", "config": settings}
     store.write_json("runs/2026.01.01/begun.json", before)
     store.write_text("releases/2026.01.01/manifest.json", "{}")
     file = tmp_path / "defaults.json"
-    file.write_text(json.dumps({"store": store.url, "operator_contact": "", "face_threshold": 0.0, "stand_in": False}))
+    own = {"store": store.url, "operator_contact": "", "face_threshold": 0.0, "stand_in": False}
+    file.write_text(json.dumps(own | {"deletion_templates": []}))
     monkeypatch.setenv("WIT_RELEASE_DEFAULTS", str(file))
     given = importlib.import_module("release_form").refresh_settings({"base": None, "wit_files": []}, "second")
     assert given["operator_contact"] == "someone@example.org"
+    assert given["wit_files"] == ["all.tsv.gz"]
     assert (given["face_threshold"], given["stand_in"]) == (0.0, False)
+    assert given["deletion_templates"] == [], "there is no other way to name none any more"
 
 
 def test_the_form_of_a_release_that_accepts_warnings_stands_for_that_one(
