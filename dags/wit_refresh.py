@@ -27,8 +27,8 @@ the release up by naming the one to follow in `base`.
 
 **Which settings.** The form counts first, then the deployment's defaults (the file that `WIT_RELEASE_DEFAULTS` names),
 then the settings of the release that is followed; a list that the file gives as `[]` is empty from then on.
-`WIT_RELEASE_SCHEDULE` replaces the schedule: a cron expression, one
-of Airflow's presets such as `@weekly`, or `none` for refreshes by hand alone.
+`WIT_RELEASE_SCHEDULE` replaces the schedule: a cron expression, one of Airflow's presets such as `@weekly`, or `none`
+for refreshes by hand alone.
 
 **Who is told when it fails, or is late.** The address in `WIT_RELEASE_ALERTS` gets an e-mail, by Airflow's connection
 `smtp_default`; the connection that `WIT_RELEASE_WEBHOOK` names gets a JSON object posted. Both happen when a run has
