@@ -14,7 +14,7 @@ def takedown_dag(found: Found) -> Found:
 
 def test_the_form_asks_for_files_a_reason_and_who_asked(takedown_dag: Found) -> None:
     params = takedown_dag["params"]
-    assert list(params) == ["files", "reason", "requester", "now", "withdraw", "accept", "store"]
+    assert list(params) == ["files", "reason", "requester", "now", "withdraw", "base", "accept", "store"]
     assert all(param["description"] for param in params.values())
     assert params["requester"]["schema"]["enum"] == [*REQUESTERS]
     assert (params["now"]["default"], params["withdraw"]["default"]) == (False, False)
