@@ -1,5 +1,6 @@
 """A release and its refresh, made by a deployment as docker/compose.yaml has it: undisturbed, and with parts killed."""
 
+import contextlib
 from collections import Counter
 from typing import Any
 
@@ -109,6 +110,9 @@ def test_commons_has_one_slot_for_each_kind_of_connection(deployment: Deployment
 
 def test_all_of_it_listens_on_loopback_alone(deployment: Deployment) -> None:
     for process in deployment.supervisor.members():
-        for connection in psutil.Process(process).net_connections("inet"):
+        connections = []
+        with contextlib.suppress(psutil.NoSuchProcess):  # one that has ended since
+            connections = psutil.Process(process).net_connections("inet")
+        for connection in connections:
             if connection.status == psutil.CONN_LISTEN:
-                assert connection.laddr.ip == "127.0.0.1", psutil.Process(process).cmdline()
+                assert connection.laddr.ip == "127.0.0.1", f"{process} listens on {connection.laddr}"
