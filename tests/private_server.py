@@ -1,11 +1,12 @@
 """A web server on loopback that gives its files only to who knows its secrets, for the time of a ``with`` block."""
 
 import base64
-import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from http.server import BaseHTTPRequestHandler
 from urllib.parse import urlsplit
+
+from tests.web import serving
 
 LOGIN = "reader:Planted-login-48151623"
 QUERY = "X-Amz-Signature=Planted-signature-42108"
@@ -49,15 +50,6 @@ class _Private(BaseHTTPRequestHandler):
         pass
 
 
-@contextmanager
-def private_server(files: Mapping[str, bytes]) -> Iterator[str]:
+def private_server(files: Mapping[str, bytes]) -> AbstractContextManager[str]:
     """Serve these files by their paths; an empty one stands for a server in trouble."""
-    handler = type("Handler", (_Private,), {"files": files})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
+    return serving(type("Handler", (_Private,), {"files": files}))

@@ -1,11 +1,11 @@
-"""A plain web server on loopback, for the time of a ``with`` block: it gives files by name, and lists none."""
+"""Web servers on loopback, for the time of a ``with`` block."""
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from http import HTTPStatus
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +26,15 @@ class _Files(SimpleHTTPRequestHandler):
         pass
 
 
+def web_server(folder: Path, asked: Callable[[str], object] = str) -> AbstractContextManager[str]:
+    """Serve a folder's files by name, and list none; `asked` is told the path of each before it is given."""
+    return serving(partial(_Files, directory=str(folder), asked=asked))
+
+
 @contextmanager
-def web_server(folder: Path, asked: Callable[[str], object] = str) -> Iterator[str]:
-    """Serve a folder's files; `asked` is told the path of each before it is given."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Files, directory=str(folder), asked=asked)) as server:
+def serving(handler: Callable[..., BaseHTTPRequestHandler]) -> Iterator[str]:
+    """Answer requests with a handler; give the server's URL."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:

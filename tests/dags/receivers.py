@@ -7,8 +7,10 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
+
+from tests.web import serving
 
 
 @dataclass
@@ -81,12 +83,6 @@ def webhook() -> Iterator[Webhook]:
         def log_message(self, *_: object) -> None:
             """Stay silent."""
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        taken = Webhook(f"http://127.0.0.1:{server.server_port}{secret}")
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield taken
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(Handler) as url:
+        taken = Webhook(f"{url}{secret}")
+        yield taken

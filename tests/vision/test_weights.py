@@ -7,7 +7,6 @@ import os
 import pickle
 import re
 import sys
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +29,7 @@ from pipelines.vision.weights_errors import (
 )
 from pipelines.vision.weights_registry import REGISTRY, Weights, lookup
 from tests.shared import shared
+from tests.web import serving
 
 CONTENT = b"weights" * 1000
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
@@ -53,10 +53,8 @@ class Publisher(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def publisher() -> Iterator[str]:
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Publisher) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+    with serving(Publisher) as url:
+        yield url
 
 
 @pytest.fixture(autouse=True)
