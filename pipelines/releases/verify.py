@@ -6,10 +6,10 @@ withdrawn is not missing: the notice on the release says so, and with which chec
 """
 
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
+from pipelines.cores import cores
 from pipelines.errors import ReleaseError
 from pipelines.releases.notices import notice_beside
 from pipelines.releases.versions import MANIFEST
@@ -51,7 +51,7 @@ def verify_release(url: str) -> Iterator[str]:
     yield from (f"{path}: missing" for path in sorted(expected.keys() - found - {MANIFEST} - withdrawn.keys()))
     yield from (f"{path}: unknown, not a file of this release" for path in sorted(found - expected.keys() - _LISTS))
     present = sorted(expected.keys() & found)
-    with ThreadPoolExecutor(max_workers=len(os.sched_getaffinity(0))) as pool:
+    with ThreadPoolExecutor(max_workers=cores()) as pool:
         for path, digest in zip(present, pool.map(release.sha256, present), strict=True):
             if digest != expected[path]:
                 yield f"{path}: changed, its sha256 is {digest} instead of {expected[path]}"

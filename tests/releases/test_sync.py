@@ -1,6 +1,7 @@
 """sync: a copy of a release, from a folder or a web server, that goes on wherever it was interrupted."""
 
 import hashlib
+import os
 import shutil
 import subprocess
 import sys
@@ -88,3 +89,13 @@ def test_a_folder_of_other_things_is_left_alone(release: Path, copy: Path, name:
     with pytest.raises(ReleaseError, match="no copy of a release"):
         sync_release(str(release), str(copy))
     assert [path.name for path in copy.iterdir()] == [name]
+
+
+def test_what_lies_in_such_a_folder_for_long_is_no_rubbish(release: Path, copy: Path) -> None:
+    mine = copy / ".tmp" / "notes.2025.txt"
+    mine.parent.mkdir(parents=True)
+    mine.touch()
+    os.utime(mine, (0, 0))
+    with pytest.raises(ReleaseError, match="no copy of a release"):
+        sync_release(str(release), str(copy))
+    assert mine.exists()
